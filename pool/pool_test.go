@@ -1,0 +1,158 @@
+package pool
+
+import (
+	"bytes"
+	"sync"
+	"testing"
+
+	"github.com/epio-go/epio/internal/invariants"
+)
+
+func TestGetHasRoom(t *testing.T) {
+	for _, n := range []int{0, 1, 63, 64, 65, 128, 129, 4096, 1 << 20, 1<<20 + 1} {
+		b := Get(n)
+		if len(b.B) != 0 || cap(b.B) < n {
+			t.Errorf("Get(%d): len %d cap %d", n, len(b.B), cap(b.B))
+		}
+		b.Release()
+	}
+}
+
+func TestClassFor(t *testing.T) {
+	for _, c := range []struct{ n, want int }{
+		{0, 0}, {64, 0}, {65, 1}, {128, 1}, {129, 2}, {1 << 20, classes - 1}, {1<<20 + 1, classes},
+	} {
+		if got := classFor(c.n); got != c.want {
+			t.Errorf("classFor(%d) = %d, want %d", c.n, got, c.want)
+		}
+	}
+}
+
+func TestGrowKeepsContent(t *testing.T) {
+	b := Get(1)
+	var want []byte
+	for i := range 5000 {
+		b.Grow(1)
+		b.B = append(b.B, byte(i))
+		want = append(want, byte(i))
+	}
+	if !bytes.Equal(b.B, want) {
+		t.Error("content changed while growing")
+	}
+	b.Release()
+}
+
+func TestFrameSharedByMany(t *testing.T) {
+	before := Live()
+	b := Copy([]byte("..hello"))
+	f := b.Seal(2)
+	const n = 100
+	f.Retain(n)
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			if string(f.Bytes()) != "hello" || f.Len() != 5 {
+				t.Errorf("frame reads %q", f.Bytes())
+			}
+			f.Release()
+		})
+	}
+	wg.Wait()
+	f.Release()
+	if Live() != before {
+		t.Errorf("%d blocks still out", Live()-before)
+	}
+}
+
+func TestStaticFrameIgnoresCounting(t *testing.T) {
+	f := Static([]byte{1, 2, 3})
+	f.ReleaseN(5)
+	f.Retain(2)
+	if !bytes.Equal(f.Bytes(), []byte{1, 2, 3}) {
+		t.Error("static frame changed")
+	}
+}
+
+func TestOverReleasePanics(t *testing.T) {
+	f := Copy([]byte("x")).Seal(0)
+	f.Retain(1)
+	defer func() {
+		if recover() == nil {
+			t.Error("three releases of two references went unnoticed")
+		}
+		f.refs.Store(1)
+		f.Release()
+	}()
+	f.ReleaseN(3)
+}
+
+func TestSealOutsidePanics(t *testing.T) {
+	b := Copy([]byte("x"))
+	defer b.Release()
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	b.Seal(2)
+}
+
+// TestReleasedMemoryIsPoisoned shows that a slice kept beyond Release is caught
+// in test builds, and that a second Release is.
+func TestReleasedMemoryIsPoisoned(t *testing.T) {
+	if !invariants.Enabled {
+		t.Skip("poisoning exists in race and invariants builds only")
+	}
+	b := Copy([]byte("secret"))
+	alias := b.B
+	b.Release()
+	if string(alias) == "secret" || alias[0] != poison {
+		t.Errorf("released memory still reads %q", alias)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("double release went unnoticed")
+		}
+	}()
+	b.Release()
+}
+
+func TestLargeBuffersAreNotKept(t *testing.T) {
+	b := Get(maxSize + 1)
+	p := &b.B[:1][0]
+	b.Release()
+	for range 600 { // beyond the graveyard of test builds
+		c := Get(maxSize)
+		if &c.B[:1][0] == p {
+			t.Fatal("a buffer beyond the largest class came back")
+		}
+		c.B = c.B[:0]
+		c.put()
+		if invariants.Enabled {
+			live.Add(-1)
+		}
+	}
+}
+
+func TestSteadyStateAllocatesNothing(t *testing.T) {
+	if invariants.Enabled {
+		t.Skip("test builds keep released buffers back")
+	}
+	if n := testing.AllocsPerRun(1000, func() {
+		f := Copy([]byte("payload")).Seal(0)
+		f.Retain(3)
+		f.ReleaseN(4)
+	}); n > 0 {
+		t.Errorf("%v allocations per frame", n)
+	}
+}
+
+func BenchmarkFrame(b *testing.B) {
+	p := make([]byte, 200)
+	b.ReportAllocs()
+	for b.Loop() {
+		f := Copy(p).Seal(0)
+		f.Retain(8)
+		f.ReleaseN(9)
+	}
+}
