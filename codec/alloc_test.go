@@ -1,0 +1,92 @@
+package codec
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/epio-go/epio/internal/invariants"
+)
+
+type say struct {
+	Room string `json:"room"`
+	Text string `json:"text"`
+	N    int    `json:"n"`
+}
+
+// Ceilings on allocations per packet, warm. They hold on every machine, unlike
+// times; benchmarks have the times.
+func TestAllocations(t *testing.T) {
+	if invariants.Enabled {
+		t.Skip("test builds allocate more, on purpose")
+	}
+	value := say{"lobby", "hello there", 7}
+	structArg := []any{&value}
+	simpleArgs := []any{"hello there", 7, true}
+	binaryArg := []any{[]byte("hello there")}
+	nestedBinary := []any{&fileInfo{"n", []byte("hello there")}}
+	event := []byte(`2/chat,12["say",{"room":"lobby","text":"hello there","n":7},"x",3]`)
+	binaryEvent := []byte(`51-["e",` + ph(0) + `]`)
+	attachment := []byte("hello there")
+	body := []byte("4hello\x1ebAQID\x1e4world")
+	d := JSON.NewDecoder(nil)
+	frame := NewBinaryFrame(bytes.Repeat([]byte("x"), 100))
+	payload := make([]byte, 0, 1000)
+
+	// The one allocation of encoding a value through the library is its own (it
+	// takes the address of the interface).
+	for _, tc := range []struct {
+		name string
+		max  float64
+		f    func()
+	}{
+		{"encode struct pointer", 1, func() { must(JSON.EncodeEvent("/", -1, "say", structArg)).Release() }},
+		{"encode simple values", 0, func() { must(JSON.EncodeEvent("/chat", 5, "say", simpleArgs)).Release() }},
+		{"encode ack", 1, func() { must(JSON.EncodeAck("/", 12, structArg)).Release() }},
+		{"encode binary", 0, func() { must(JSON.EncodeEvent("/", -1, "e", binaryArg)).Release() }},
+		{"encode nested binary", 4, func() { must(JSON.EncodeEvent("/", -1, "e", nestedBinary)).Release() }},
+		{"encode connect", 1, func() { JSON.EncodeConnect("/", "oSO0OpakMV_3jnilAAAA", "").Release() }},
+		{"encode disconnect", 0, func() { JSON.EncodeDisconnect("/").Release() }},
+		{"frames", 0, func() { NewTextFrame(Message, attachment).Release() }},
+		{"decode event", 0, func() {
+			in, _ := d.Text(event)
+			in.Release()
+		}},
+		{"decode event and a string", 1, func() {
+			in, _ := d.Text(event)
+			var s string
+			if in.Decode(1, &s) != nil {
+				t.Fail()
+			}
+			in.Release()
+		}},
+		{"decode event and a struct", 3, func() { // the value and its strings
+			in, _ := d.Text(event)
+			var v say
+			if in.Decode(0, &v) != nil {
+				t.Fail()
+			}
+			in.Release()
+		}},
+		{"decode binary event", 1, func() { // what remembers the unfinished packet
+			d.Text(binaryEvent)
+			in, _ := d.Binary(attachment)
+			in.Release()
+		}},
+		{"payload", 0, func() {
+			r := NewPayloadReader(body)
+			for {
+				if _, err := r.Next(); err != nil {
+					break
+				}
+			}
+			payload = AppendPayload(payload[:0], frame.Bytes())
+		}},
+	} {
+		tc.f()
+		if got := testing.AllocsPerRun(200, tc.f); got > tc.max {
+			t.Errorf("%s: %v allocations, at most %v", tc.name, got, tc.max)
+		} else {
+			t.Logf("%s: %v", tc.name, got)
+		}
+	}
+}
