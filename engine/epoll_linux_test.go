@@ -1,0 +1,118 @@
+package engine
+
+import (
+	"io"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestPausedPeerResets shows that the end of a paused connection's peer, which
+// epoll reports whether asked or not, does not keep the loop busy, and that what
+// was sent before is still shown.
+func TestPausedPeerResets(t *testing.T) {
+	noLeaks(t)
+	paused := make(chan struct{}, 1)
+	first := true
+	h := newHandler(func(c *Conn, p []byte) int {
+		if first {
+			first = false
+			c.Pause()
+			paused <- struct{}{}
+			return 0
+		}
+		if string(p) != "data" {
+			t.Errorf("shown %q", p)
+		}
+		return len(p)
+	})
+	_, c, client := adopted(t, Options{Reactor: Epoll}, h)
+	io.WriteString(client, "data")
+	receive(t, paused)
+	client.SetLinger(0)
+	client.Close()
+	eventually(t, "the connection has left the set", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return !c.link.(*epollConn).watched
+	})
+	if len(h.closed) > 0 {
+		t.Error("closed while paused")
+	}
+	c.Resume()
+	if err := h.waitClosed(t); !isPeerGone(err) {
+		t.Errorf("closed with %v", err)
+	}
+}
+
+// TestDataRunsInTurn floods over many connections of one engine: nobody is
+// starved by the others.
+func TestDataRunsInTurn(t *testing.T) {
+	reactors(t, func(t *testing.T, o Options) {
+		_, dial := startServer(t, o, func(*Conn) Handler {
+			return newHandler(func(c *Conn, p []byte) int {
+				if string(p) == "ping" {
+					return echo(c, p)
+				}
+				return len(p)
+			})
+		})
+		stop := make(chan struct{})
+		ended := make(chan struct{}, 4)
+		for range cap(ended) {
+			nc := dial()
+			go func() {
+				block := make([]byte, 256<<10)
+				for {
+					select {
+					case <-stop:
+						ended <- struct{}{}
+						return
+					default:
+						nc.Write(block)
+					}
+				}
+			}()
+		}
+		nc := dial()
+		for range 20 {
+			io.WriteString(nc, "ping")
+			readN(t, nc, 4)
+		}
+		close(stop)
+		for range cap(ended) {
+			receive(t, ended)
+		}
+	})
+}
+
+// TestLoopForgets shows what a loop keeps: no connection that has ended, and no
+// interest in room to write once everything is written.
+func TestLoopForgets(t *testing.T) {
+	noLeaks(t)
+	conns := make(chan *Conn, 1)
+	e, dial := startServer(t, Options{Reactor: Epoll, SendBuffer: 256 << 10}, func(c *Conn) Handler {
+		conns <- c
+		return newHandler(consume)
+	})
+	for range 20 {
+		client := dial()
+		c := receive(t, conns)
+		sent := fill(t, c)
+		readN(t, client, sent)
+		eventually(t, "the loop waits for input only", func() bool {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.link.(*epollConn).events == unix.EPOLLIN|unix.EPOLLRDHUP
+		})
+		client.Close()
+	}
+	eventually(t, "all connections have ended", func() bool { return e.Conns() == 0 })
+	for i, l := range e.reactor.poll.(*epoller).loops {
+		l.mu.Lock()
+		if n := len(l.conns); n > 0 {
+			t.Errorf("loop %d keeps %d connections", i, n)
+		}
+		l.mu.Unlock()
+	}
+}

@@ -1,0 +1,269 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cloudwego/netpoll"
+	"github.com/epio-go/epio/internal/invariants"
+	"github.com/epio-go/epio/pool"
+	"golang.org/x/sys/unix"
+)
+
+// TestReactorIsOn fails when an update of netpoll moves what the reactor relies
+// on: everything would go on working, on one goroutine per connection.
+func TestReactorIsOn(t *testing.T) {
+	if err := checkLayout(); err != nil {
+		t.Fatal(err)
+	}
+	e, c, _ := adopted(t, Options{Reactor: Netpoll}, newHandler(consume))
+	if _, ok := c.link.(*netpollConn); !ok || e.reactor == nil {
+		t.Error("a TCP connection is not on the reactor")
+	}
+}
+
+// TestSeize shows what seize means to netpoll: events are ignored from then on.
+func TestSeize(t *testing.T) {
+	if err := checkLayout(); err != nil {
+		t.Fatal(err)
+	}
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[1])
+	np, err := netpoll.NewFDConnection(fds[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	seized := make(chan int32, 2)
+	np.AddCloseCallback(func(np netpoll.Connection) error {
+		w := stateWord(np)
+		seized <- atomic.LoadInt32(w)
+		seize(np)
+		seized <- atomic.LoadInt32(w)
+		seize(np) // again: returns at once
+		return nil
+	})
+	np.Close()
+	if before, after := <-seized, <-seized; before != opInUse || after != opUnused {
+		t.Errorf("state word went from %d to %d, want %d to %d", before, after, opInUse, opUnused)
+	}
+}
+
+// TestLeavingThePollerLosesNothing floods many connections whose handlers leave
+// the poller with every few kilobytes, in bursts, so that they come back to it as
+// often. Without seize, what the poller reads behind the back of a detach is lost.
+func TestLeavingThePollerLosesNothing(t *testing.T) {
+	noLeaks(t)
+	const conns = 16
+	total := scaled(256) << 10 // numbers per connection
+	var pauses atomic.Int64
+	var wg sync.WaitGroup
+	done := make(chan struct{}, conns)
+	_, dial := startServer(t, Options{Reactor: Netpoll}, func(*Conn) Handler {
+		next, calls := uint32(0), 0
+		return newHandler(func(c *Conn, p []byte) int {
+			n := 0
+			for ; len(p)-n >= 4; n += 4 {
+				if got := binary.BigEndian.Uint32(p[n:]); got != next {
+					t.Errorf("number %d in place of %d", got, next)
+					c.Close(nil)
+					done <- struct{}{}
+					return len(p)
+				}
+				next++
+			}
+			if next == uint32(total) {
+				done <- struct{}{}
+				return n
+			}
+			if calls++; calls%2 == 0 {
+				c.Pause()
+				pauses.Add(1)
+				wg.Go(c.Resume)
+			}
+			return n
+		})
+	})
+	for i := range conns {
+		nc := dial()
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(i), 9))
+			buf := make([]byte, 0, 8<<10)
+			for n := 0; n < total; {
+				buf = buf[:0]
+				for range min(1+rnd.IntN(300), total-n) {
+					buf = binary.BigEndian.AppendUint32(buf, uint32(n))
+					n++
+				}
+				if _, err := nc.Write(buf); err != nil {
+					return
+				}
+				for range rnd.IntN(4) {
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	for range conns {
+		receive(t, done)
+	}
+	wg.Wait()
+	t.Logf("%d pauses", pauses.Load())
+}
+
+// TestLargeInputLeavesNoMemory sends megabytes and then a few bytes over many
+// connections and looks at what they keep. netpoll's own buffers would keep it.
+func TestLargeInputLeavesNoMemory(t *testing.T) {
+	reactors(t, func(t *testing.T, o Options) {
+		const large = 4 << 20
+		conns := scaled(20)
+		var m runtime.MemStats
+		debug.FreeOSMemory()
+		runtime.ReadMemStats(&m)
+		heap := m.HeapAlloc
+		var got atomic.Int64
+		written := make(chan struct{}) // a block has left its client
+		conn := make(chan *Conn, 1)
+		_, dial := startServer(t, o, func(c *Conn) Handler {
+			slow := o.Reactor == Netpoll
+			conn <- c
+			return newHandler(func(_ *Conn, p []byte) int {
+				if len(p) > 1 && slow {
+					slow = false
+					<-written // so that all of it gathers in netpoll's buffers
+				}
+				got.Add(int64(len(p)))
+				return len(p)
+			})
+		})
+		for _, size := range []int{60 << 10, large} {
+			block := make([]byte, size)
+			want := got.Load()
+			for range conns {
+				nc := dial()
+				c := <-conn
+				var first netpoll.Connection
+				if np, ok := c.link.(*netpollConn); ok {
+					first = polledBy(t, np)
+				}
+				for _, p := range [][]byte{[]byte("a"), block, []byte("some"), []byte("more")} {
+					if _, err := nc.Write(p); err != nil {
+						t.Fatal(err)
+					}
+					if len(p) == size && first != nil {
+						written <- struct{}{}
+					}
+					want += int64(len(p))
+					eventually(t, "everything has arrived", func() bool { return got.Load() == want })
+				}
+				if size == large && first != nil && polledBy(t, c.link.(*netpollConn)) == first {
+					t.Fatal("the buffers that grew are still there")
+				}
+			}
+		}
+		debug.FreeOSMemory() // twice, since the pools keep what they held for one more cycle
+		debug.FreeOSMemory()
+		runtime.ReadMemStats(&m)
+		if m.HeapAlloc > heap+2<<20 && !invariants.Enabled { // which keep released buffers back
+			t.Errorf("%d connections keep %d KiB", 2*conns, (m.HeapAlloc-heap)>>10)
+		}
+		t.Logf("%d KiB for %d connections and their clients", (int64(m.HeapAlloc)-int64(heap))>>10, 2*conns)
+	})
+}
+
+// polledBy returns what c is to netpoll.
+func polledBy(t *testing.T, c *netpollConn) (np netpoll.Connection) {
+	t.Helper()
+	eventually(t, "the connection is on a poller", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		np = c.np
+		return c.mode == attached
+	})
+	return np
+}
+
+// watchFreshFiles makes files all the time and complains when one has content:
+// somebody wrote to a descriptor number that was not theirs any more. The result
+// stops it.
+func watchFreshFiles(t *testing.T, dir string) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			f, err := os.Create(dir + "/fresh")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			runtime.Gosched()
+			if st, err := f.Stat(); err != nil || st.Size() > 0 {
+				t.Errorf("%d bytes written to somebody else's file, %v", st.Size(), err)
+			}
+			f.Close()
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}
+
+// TestRegistrationFails uses a descriptor that no poller takes. netpoll closes it
+// then; a writer that is at work meanwhile must not hit the next file with the
+// same number.
+func TestRegistrationFails(t *testing.T) {
+	reactors(t, func(t *testing.T, o Options) {
+		dir := t.TempDir()
+		e := New(o)
+		defer e.Close()
+		netpoll.SetLoggerOutput(io.Discard) // it complains
+		defer netpoll.SetLoggerOutput(os.Stderr)
+		block := pool.Static(make([]byte, 100))
+		defer watchFreshFiles(t, dir)()
+		for range scaled(400) {
+			fd, err := unix.Open(dir+"/plain", unix.O_CREAT|unix.O_RDWR|unix.O_TRUNC|unix.O_CLOEXEC, 0o600)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := newHandler(consume)
+			sent := make(chan struct{})
+			started := make(chan struct{})
+			_, err = e.reactor.poll.start(fd, netip.AddrPort{}, nil, func(c *Conn) Handler {
+				go func() {
+					defer close(sent)
+					c.Send(block)
+					close(started)
+					for c.Send(block) == nil {
+						runtime.Gosched()
+					}
+				}()
+				<-started
+				return h
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := h.waitClosed(t); err == nil || errors.Is(err, io.EOF) {
+				t.Fatalf("closed with %v", err)
+			}
+			<-sent
+		}
+	})
+}
