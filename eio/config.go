@@ -1,0 +1,245 @@
+package eio
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/epio-go/epio/engine"
+)
+
+// Defaults of Config.
+const (
+	DefaultPath             = "/engine.io"
+	DefaultPingInterval     = 25 * time.Second
+	DefaultPingTimeout      = 20 * time.Second
+	DefaultUpgradeTimeout   = 10 * time.Second
+	DefaultMaxPayload       = 1_000_000
+	DefaultSendBuffer       = 4 << 20
+	DefaultHandshakeTimeout = 10 * time.Second
+	DefaultMaxHeaderBytes   = 16 << 10
+)
+
+// Config configures a Server. The zero value works and matches the reference
+// server's defaults; limits the reference lacks have their reason beside them. The
+// server copies it: changes after NewServer have no effect.
+type Config struct {
+	// Path is where the engine answers, as a prefix of the request path. One
+	// trailing slash is stripped and one is added, so "/engine.io" matches
+	// "/engine.io/" and everything below but not "/engine.io" itself. Default "/engine.io".
+	Path string
+	// DisableTrailingSlash adds no slash: then "/engine.io" and everything that
+	// starts with these characters matches.
+	DisableTrailingSlash bool
+
+	// PingInterval is the time from the handshake or a PONG to the next PING.
+	// It is announced in the handshake. Default 25 s, at least 1 ms.
+	PingInterval time.Duration
+	// PingTimeout is the longest wait for the PONG, counted from the moment the PING
+	// was due. It is announced in the handshake. Default 20 s, at least 1 ms.
+	PingTimeout time.Duration
+	// UpgradeTimeout is the time from the arrival of a second transport to its
+	// UPGRADE packet. When it is over only that transport is closed. Default 10 s.
+	UpgradeTimeout time.Duration
+
+	// MaxPayload is the greatest number of bytes, inclusive, of one POST body and
+	// of one WebSocket message. It is announced in the handshake. Default 1,000,000.
+	MaxPayload int
+	// Transports lists what clients may use: "polling", "websocket". Default both.
+	Transports []string
+	// DisableUpgrades announces no upgrades and refuses them with HTTP 400. The
+	// reference only stops announcing them.
+	DisableUpgrades bool
+
+	// AllowRequest decides about every handshake (a request without sid), after
+	// the checks of transport and method. A *RefuseError carries the text for the client; any
+	// other error is told as "Forbidden". It may block and runs on the
+	// goroutine of the request.
+	AllowRequest func(r *http.Request) error
+	// GenerateID makes the session id, which must be unguessable and unique. Default: 20
+	// characters of url-safe base64 from crypto/rand. It may block. Its error, or an id that
+	// exists, is answered with HTTP 400 code 3.
+	GenerateID func(r *http.Request) (string, error)
+
+	// CORS adds cross-origin headers and answers preflight requests. Default nil: neither.
+	CORS *CORSOptions
+	// Cookie is set on the response of a polling handshake, its value is the
+	// session id. Default nil: no cookie.
+	Cookie *Cookie
+	// OnHeaders may change the headers of every engine response (GET, POST, 101) to a
+	// valid request. It may block and must not keep h.
+	OnHeaders func(h http.Header, r *http.Request)
+	// OnInitialHeaders may change the headers of the first response of a session, before
+	// OnHeaders. It may block and must not keep h.
+	OnInitialHeaders func(h http.Header, r *http.Request)
+	// InitialPacket is one message sent with the handshake, in the same response. Default nil: none.
+	InitialPacket *InitialPacket
+
+	// MaxConns bounds the number of sessions. Handshakes beyond it are answered with
+	// HTTP 503. 0 means no limit.
+	MaxConns int
+	// SendBuffer bounds the bytes that wait for one connection, whatever the
+	// transport. The reference has no limit, so that one slow client can take all memory.
+	// Default 4 MiB.
+	SendBuffer int
+	// HandshakeTimeout bounds the time a connection accepted by Serve may take
+	// for its request head. Default 10 s.
+	HandshakeTimeout time.Duration
+	// MaxHeaderBytes bounds the request head of connections accepted by Serve.
+	// Default 16 KiB, at least 1 KiB.
+	MaxHeaderBytes int
+
+	// OnConnectionError is told of every refused engine request. It may block and
+	// runs on the goroutine of the request.
+	OnConnectionError func(*ConnectionError)
+
+	// Portable forces the engine that uses one goroutine per connection, also
+	// where the reactor is available.
+	Portable bool
+	// Reactor chooses what watches the connections where there is a choice. The
+	// default is [engine.Epoll].
+	Reactor engine.Reactor
+	// Logger receives diagnostics. nil means none.
+	Logger *slog.Logger
+}
+
+// InitialPacket is a message sent directly after the handshake.
+type InitialPacket struct {
+	Data   []byte
+	Binary bool
+}
+
+// Cookie describes the cookie of a polling handshake. The zero value is
+// "io=<sid>; Path=/; HttpOnly; SameSite=Lax".
+type Cookie struct {
+	Name        string        // default "io"
+	Path        string        // default "/"
+	Domain      string        // default none
+	MaxAge      time.Duration // whole seconds; 0 means a session cookie
+	Secure      bool
+	Partitioned bool
+	SameSite    http.SameSite // default Lax
+	// NoPath and NoHTTPOnly remove the attribute, as "path: false" and "httpOnly: false" do in the
+	// reference.
+	NoPath     bool
+	NoHTTPOnly bool
+}
+
+// normalize fills in defaults and returns every problem it finds, joined.
+func (c Config) normalize() (Config, error) {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, &ConfigError{Field: field, Problem: fmt.Sprintf(format, args...)})
+	}
+	duration := func(field string, d *time.Duration, def time.Duration) {
+		switch {
+		case *d == 0:
+			*d = def
+		case *d < time.Millisecond:
+			bad(field, "%v is less than 1ms", *d)
+		case *d%time.Millisecond != 0:
+			bad(field, "%v is not a whole number of milliseconds", *d)
+		}
+	}
+	size := func(field string, n *int, def, least int) {
+		switch {
+		case *n == 0:
+			*n = def
+		case *n < least:
+			bad(field, "%d is less than %d", *n, least)
+		}
+	}
+
+	if c.Path == "" {
+		c.Path = DefaultPath
+	}
+	switch {
+	case c.Path[0] != '/':
+		bad("Path", "%q does not start with a slash", c.Path)
+	case strings.ContainsAny(c.Path, "?# \t\r\n"):
+		bad("Path", "%q contains a character that no path has", c.Path)
+	}
+	c.Path = strings.TrimSuffix(c.Path, "/")
+	if !c.DisableTrailingSlash {
+		c.Path += "/"
+	}
+
+	duration("PingInterval", &c.PingInterval, DefaultPingInterval)
+	duration("PingTimeout", &c.PingTimeout, DefaultPingTimeout)
+	duration("UpgradeTimeout", &c.UpgradeTimeout, DefaultUpgradeTimeout)
+	duration("HandshakeTimeout", &c.HandshakeTimeout, DefaultHandshakeTimeout)
+	size("MaxPayload", &c.MaxPayload, DefaultMaxPayload, 1)
+	size("SendBuffer", &c.SendBuffer, DefaultSendBuffer, 1<<10)
+	size("MaxHeaderBytes", &c.MaxHeaderBytes, DefaultMaxHeaderBytes, 1<<10)
+	if c.MaxPayload > 1<<30 {
+		bad("MaxPayload", "%d is more than 1 GiB", c.MaxPayload)
+	}
+	if c.MaxConns < 0 {
+		bad("MaxConns", "%d is negative", c.MaxConns)
+	}
+
+	if c.Transports == nil {
+		c.Transports = []string{"polling", "websocket"}
+	} else if len(c.Transports) == 0 {
+		bad("Transports", "is empty")
+	}
+	for i, t := range c.Transports {
+		if t != "polling" && t != "websocket" {
+			bad("Transports", "%q is not a known transport", t)
+		}
+		if slices.Contains(c.Transports[:i], t) {
+			bad("Transports", "%q is listed twice", t)
+		}
+	}
+	c.Transports = slices.Clone(c.Transports)
+
+	if c.Cookie != nil {
+		k := *c.Cookie
+		if k.Name == "" {
+			k.Name = "io"
+		}
+		if k.Path == "" {
+			k.Path = "/"
+		}
+		if k.SameSite == 0 {
+			k.SameSite = http.SameSiteLaxMode
+		}
+		if err := k.http("x").Valid(); err != nil {
+			bad("Cookie", "%v", err)
+		}
+		if k.MaxAge < 0 || k.MaxAge%time.Second != 0 {
+			bad("Cookie.MaxAge", "%v is not a positive number of whole seconds", k.MaxAge)
+		}
+		c.Cookie = &k
+	}
+	if c.CORS != nil {
+		o := *c.CORS
+		for _, p := range o.normalize() {
+			bad("CORS."+p[0], "%s", p[1])
+		}
+		c.CORS = &o
+	}
+	if c.InitialPacket != nil {
+		c.InitialPacket = &InitialPacket{Data: slices.Clone(c.InitialPacket.Data), Binary: c.InitialPacket.Binary}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, errors.Join(errs...)
+}
+
+// http returns the cookie for the session id sid.
+func (k *Cookie) http(sid string) *http.Cookie {
+	c := &http.Cookie{
+		Name: k.Name, Value: sid, Path: k.Path, Domain: k.Domain, MaxAge: int(k.MaxAge / time.Second),
+		Secure: k.Secure, Partitioned: k.Partitioned, HttpOnly: !k.NoHTTPOnly, SameSite: k.SameSite,
+	}
+	if k.NoPath {
+		c.Path = ""
+	}
+	return c
+}

@@ -1,0 +1,14 @@
+package eio
+
+import (
+	"iter"
+	"slices"
+)
+
+// Refuse stops taking new sessions: the listeners of Serve are closed and
+// handshakes answered with HTTP 503. Existing sessions go on. It is the first step of
+// Shutdown, for a layer above that has its own way of ending sessions.
+func (srv *Server) Refuse() { srv.stop() }
+
+// All iterates over the sessions that exist at the time of the call.
+func (srv *Server) All() iter.Seq[*Session] { return slices.Values(srv.sessions.all()) }

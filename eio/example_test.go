@@ -1,0 +1,57 @@
+package eio_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/epio-go/epio/eio"
+)
+
+// shouter sends every text back in capitals.
+type shouter struct{}
+
+func (shouter) Open(s *eio.Session) { s.SendMessage([]byte("hello"), false) }
+
+func (shouter) Message(s *eio.Session, data []byte, binary bool) {
+	if !binary {
+		s.SendMessage([]byte(strings.ToUpper(string(data))), false)
+	}
+}
+
+func (shouter) Close(s *eio.Session, reason eio.Reason, err error) {}
+
+// An Engine.IO server without Socket.IO, under an ordinary mux.
+func Example() {
+	srv, err := eio.NewServer(eio.Config{MaxConns: 10_000}, shouter{})
+	if err != nil {
+		panic(err)
+	}
+	defer srv.Close()
+	mux := http.NewServeMux()
+	mux.Handle("/engine.io/", srv)
+	hs := httptest.NewServer(mux) // or http.ListenAndServe(":3000", mux), or srv.ListenAndServe(":3000")
+	defer hs.Close()
+
+	// What a client does, on polling.
+	url := hs.URL + "/engine.io/?EIO=4&transport=polling"
+	sid := strings.Split(get(url), `"`)[3]
+	fmt.Println(get(url + "&sid=" + sid))
+	http.Post(url+"&sid="+sid, "text/plain", strings.NewReader("4good morning"))
+	fmt.Println(get(url + "&sid=" + sid))
+	// Output:
+	// 4hello
+	// 4GOOD MORNING
+}
+
+func get(url string) string {
+	resp, err := http.Get(url)
+	if err != nil {
+		panic(err)
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(resp.Body)
+	return string(b)
+}

@@ -1,0 +1,65 @@
+package eio
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Handshake is the request that opened a session, kept as one block of text. Immutable.
+type Handshake struct {
+	raw    string
+	remote string
+	addr   net.Addr // when remote is empty
+	time   time.Time
+	secure bool
+}
+
+// newHandshake keeps what a handler was given.
+func newHandshake(r *http.Request, secure bool) *Handshake {
+	var b strings.Builder
+	uri := r.RequestURI
+	if uri == "" {
+		uri = r.URL.RequestURI()
+	}
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, uri, r.Host)
+	// Headers as received by net/http are valid; those of a middleware may not be.
+	r.Header.WriteSubset(&b, map[string]bool{"Host": true, "Content-Length": true, "Transfer-Encoding": true})
+	b.WriteString("\r\n")
+	return &Handshake{raw: b.String(), remote: r.RemoteAddr, time: time.Now(), secure: secure}
+}
+
+// Request parses the request anew. Each call returns a fresh value with a background
+// context and no body; its TLS field is set, without details, when the connection is secure. It
+// returns nil if the block does not parse, which a request that reached the handshake always does.
+func (h *Handshake) Request() *http.Request {
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(h.raw)))
+	if err != nil {
+		return nil
+	}
+	r.Body = http.NoBody
+	r.RemoteAddr = h.RemoteAddr()
+	if h.secure {
+		r.TLS = &tls.ConnectionState{HandshakeComplete: true}
+	}
+	return r
+}
+
+// RemoteAddr returns the peer's address, "192.0.2.1:40000", as the connection
+// has it: behind a proxy that is the proxy's.
+func (h *Handshake) RemoteAddr() string {
+	if h.remote == "" && h.addr != nil {
+		return h.addr.String()
+	}
+	return h.remote
+}
+
+// Secure reports whether the request came over TLS that ended in this process.
+func (h *Handshake) Secure() bool { return h.secure }
+
+// Time returns when the request was handled.
+func (h *Handshake) Time() time.Time { return h.time }

@@ -1,0 +1,650 @@
+package eio
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/epio-go/epio/engine"
+	"github.com/epio-go/epio/internal/memconn"
+	"github.com/epio-go/epio/pool"
+)
+
+// patience is how long a test waits for something that must happen.
+const patience = 5 * time.Second
+
+// door is a way into a server.
+type door struct {
+	name     string
+	direct   bool // Serve instead of ServeHTTP
+	portable bool
+	reactor  engine.Reactor
+	memory   bool // in-memory connections, for synctest
+}
+
+var (
+	doors = []door{
+		{name: "door=http"},
+		{name: "door=http,engine=portable", portable: true},
+		{name: "door=direct", direct: true},
+		{name: "door=direct,engine=portable", direct: true, portable: true},
+		{name: "door=direct,engine=netpoll", direct: true, reactor: engine.Netpoll},
+	}
+	memoryDoors = []door{
+		{name: "door=http", memory: true},
+		{name: "door=direct", direct: true, memory: true},
+	}
+)
+
+// eachDoor runs f once per door over real sockets.
+func eachDoor(t *testing.T, f func(t *testing.T, d door)) {
+	for _, d := range doors {
+		t.Run(d.name, func(t *testing.T) { f(t, d) })
+	}
+}
+
+// eachMemoryDoor runs f once per door in a bubble with fake time.
+func eachMemoryDoor(t *testing.T, f func(t *testing.T, d door)) {
+	for _, d := range memoryDoors {
+		t.Run(d.name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { f(t, d) }) })
+	}
+}
+
+// rig is a running server with an application that records what it is told.
+type rig struct {
+	t    *testing.T
+	srv  *Server
+	app  *app
+	dial func() (net.Conn, error)
+	addr string
+	http *http.Client
+	stop func()
+}
+
+// open starts a server behind d. The test fails if anything is left when it ends.
+func (d door) open(t *testing.T, cfg Config, a *app) *rig {
+	t.Helper()
+	if a == nil {
+		a = &app{echo: true}
+	}
+	a.init(t)
+	live, goroutines := pool.Live(), runtime.NumGoroutine()
+	cfg.Portable = cfg.Portable || d.portable || d.memory
+	cfg.Reactor = d.reactor
+	srv, err := NewServer(cfg, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, srv: srv, app: a}
+	var ln net.Listener
+	if d.memory {
+		m := newMemListener()
+		ln, r.addr, r.dial = m, "memory", m.dial
+	} else {
+		if ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		r.addr = ln.Addr().String()
+		r.dial = func() (net.Conn, error) { return net.Dial("tcp", r.addr) }
+	}
+	var wg sync.WaitGroup
+	hs := &http.Server{Handler: srv}
+	if d.direct {
+		wg.Go(func() {
+			if err := srv.Serve(ln); !errors.Is(err, ErrServerClosed) {
+				t.Errorf("Serve returned %v", err)
+			}
+		})
+	} else {
+		wg.Go(func() { hs.Serve(ln) })
+	}
+	transport := &http.Transport{
+		DialContext:        func(context.Context, string, string) (net.Conn, error) { return r.dial() },
+		DisableCompression: true,
+	}
+	r.http = &http.Client{Transport: transport}
+	var once sync.Once
+	r.stop = func() {
+		once.Do(func() {
+			srv.Close()
+			hs.Close()
+			wg.Wait()
+			transport.CloseIdleConnections()
+			if n := srv.Sessions(); n != 0 {
+				t.Errorf("%d sessions left", n)
+			}
+			a.settled()
+			if !d.memory {
+				// In a bubble synctest itself finds leaked goroutines.
+				eventually(t, "goroutines and buffers are back", func() bool {
+					return runtime.NumGoroutine() <= goroutines+sharedGoroutines && pool.Live() <= live
+				})
+			}
+		})
+	}
+	t.Cleanup(r.stop)
+	return r
+}
+
+// sharedGoroutines is what the process keeps once its first reactor has run.
+const sharedGoroutines = 8
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); {
+		if time.Now().After(end) {
+			t.Fatalf("not in time: %s (%d goroutines, %d buffers)", what, runtime.NumGoroutine(), pool.Live())
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// app records calls, and echoes if told to.
+type app struct {
+	echo      bool
+	onOpen    func(*Session)
+	onMessage func(*Session, []byte, bool)
+
+	t      *testing.T
+	opened chan *Session
+	said   chan string // messages: text as it is, binary in hex with "0x" in front
+	closed chan end
+
+	mu    sync.Mutex
+	state map[*Session]*sessionLog
+}
+
+type sessionLog struct {
+	closed bool
+	inside bool
+}
+
+type end struct {
+	s      *Session
+	reason Reason
+	err    error
+}
+
+func (a *app) init(t *testing.T) {
+	a.t = t
+	a.opened = make(chan *Session, 1024)
+	a.said = make(chan string, 65536)
+	a.closed = make(chan end, 1024)
+	a.state = make(map[*Session]*sessionLog)
+}
+
+// enter checks the contract of Handler: serial calls, Open first, nothing after Close.
+func (a *app) enter(s *Session, what string) func() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l := a.state[s]
+	switch {
+	case what == "Open":
+		if l != nil {
+			a.t.Error("Open twice")
+		}
+		l = new(sessionLog)
+		a.state[s] = l
+	case l == nil:
+		a.t.Errorf("%s before Open", what)
+		l = new(sessionLog)
+		a.state[s] = l
+	}
+	if l.inside {
+		a.t.Errorf("%s during another call", what)
+	}
+	if l.closed {
+		a.t.Errorf("%s after Close", what)
+	}
+	l.inside = true
+	l.closed = what == "Close"
+	return func() {
+		a.mu.Lock()
+		l.inside = false
+		a.mu.Unlock()
+	}
+}
+
+// settled checks that every session that was opened has been closed.
+func (a *app) settled() {
+	eventually(a.t, "every Open has its Close", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		for _, l := range a.state {
+			if !l.closed || l.inside {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (a *app) Open(s *Session) {
+	defer a.enter(s, "Open")()
+	if a.onOpen != nil {
+		a.onOpen(s)
+	}
+	a.opened <- s
+}
+
+func (a *app) Message(s *Session, data []byte, binary bool) {
+	defer a.enter(s, "Message")()
+	if a.onMessage != nil {
+		a.onMessage(s, data, binary)
+	} else if binary {
+		a.said <- fmt.Sprintf("0x%x", data)
+	} else {
+		a.said <- string(data)
+	}
+	if a.echo {
+		if err := s.SendMessage(data, binary); err != nil && !errors.Is(err, net.ErrClosed) {
+			a.t.Errorf("echo: %v", err)
+		}
+	}
+}
+
+func (a *app) Close(s *Session, reason Reason, err error) {
+	defer a.enter(s, "Close")()
+	a.closed <- end{s, reason, err}
+}
+
+// wait receives from one of the recorder's channels.
+func wait[T any](t *testing.T, c <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("waited in vain for %s", what)
+		panic("unreachable")
+	}
+}
+
+func (r *rig) session() *Session { r.t.Helper(); return wait(r.t, r.app.opened, "Open") }
+
+func (r *rig) wantSaid(want ...string) {
+	r.t.Helper()
+	for _, w := range want {
+		if got := wait(r.t, r.app.said, "Message "+w); got != w {
+			r.t.Fatalf("got message %q, want %q", got, w)
+		}
+	}
+}
+
+// wantClose waits for the end of a session and checks its reason, and its cause if
+// one is given.
+func (r *rig) wantClose(reason Reason, cause ...error) {
+	r.t.Helper()
+	e := wait(r.t, r.app.closed, "Close")
+	if e.reason != reason {
+		r.t.Fatalf("closed with %q (%v), want %q", e.reason, e.err, reason)
+	}
+	if len(cause) > 0 && !errors.Is(e.err, cause[0]) {
+		r.t.Fatalf("closed because of %v, want %v", e.err, cause[0])
+	}
+}
+
+// wantAlive checks that session sid still answers polls.
+func (r *rig) wantAlive(sid string) {
+	r.t.Helper()
+	s := r.srv.Session(sid)
+	if s == nil {
+		r.t.Fatal("session is gone")
+	}
+	if err := s.SendMessage([]byte("still here"), false); err != nil {
+		r.t.Fatal(err)
+	}
+	r.get(sid).want(200, "4still here")
+}
+
+// reply is an HTTP response that was read completely.
+type reply struct {
+	t      *testing.T
+	err    error
+	status int
+	header http.Header
+	body   string
+}
+
+func (p reply) want(status int, body string) reply {
+	p.t.Helper()
+	if p.err != nil {
+		p.t.Fatalf("no response: %v; want %d %q", p.err, status, body)
+	}
+	if p.status != status || p.body != body {
+		p.t.Fatalf("got %d %q, want %d %q", p.status, p.body, status, body)
+	}
+	return p
+}
+
+func (p reply) wantHeader(name, value string) reply {
+	p.t.Helper()
+	if got := p.header.Get(name); got != value {
+		p.t.Errorf("header %s is %q, want %q", name, got, value)
+	}
+	return p
+}
+
+func (p reply) wantCode(code ErrorCode) reply {
+	p.t.Helper()
+	return p.want(code.status(), fmt.Sprintf(`{"code":%d,"message":%q}`, code, code.String())).wantHeader("Content-Type", "application/json")
+}
+
+// do sends a request. path begins with a slash.
+func (r *rig) do(method, path, body string, headers ...string) reply {
+	r.t.Helper()
+	return r.doContext(context.Background(), method, path, body, headers...)
+}
+
+func (r *rig) doContext(ctx context.Context, method, path, body string, headers ...string) reply {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+r.addr+path, strings.NewReader(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := r.http.Do(req)
+	if err != nil {
+		return reply{t: r.t, err: err}
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return reply{t: r.t, err: err, status: resp.StatusCode, header: resp.Header, body: string(b)}
+}
+
+const pollingPath = "/engine.io/?EIO=4&transport=polling"
+
+func (r *rig) get(sid string) reply { return r.do("GET", pollingPath+"&sid="+sid, "") }
+func (r *rig) post(sid, body string) reply {
+	return r.do("POST", pollingPath+"&sid="+sid, body, "Content-Type", "text/plain;charset=UTF-8")
+}
+
+// parked starts a GET and waits until it is parked.
+func (r *rig) parked(sid string) <-chan reply {
+	r.t.Helper()
+	return r.parkedContext(context.Background(), sid)
+}
+
+func (r *rig) parkedContext(ctx context.Context, sid string) <-chan reply {
+	r.t.Helper()
+	c := make(chan reply, 1)
+	go func() { c <- r.doContext(ctx, "GET", pollingPath+"&sid="+sid, "") }()
+	r.untilParked(sid)
+	return c
+}
+
+func (r *rig) untilParked(sid string) {
+	r.t.Helper()
+	s := r.srv.Session(sid)
+	eventually(r.t, "GET is parked", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.m.parked
+	})
+}
+
+// openInfo is the content of an OPEN packet.
+type openInfo struct {
+	SID          string   `json:"sid"`
+	Upgrades     []string `json:"upgrades"`
+	PingInterval int      `json:"pingInterval"`
+	PingTimeout  int      `json:"pingTimeout"`
+	MaxPayload   int      `json:"maxPayload"`
+}
+
+func parseOpen(t *testing.T, packet string) openInfo {
+	t.Helper()
+	var o openInfo
+	if !strings.HasPrefix(packet, "0") || json.Unmarshal([]byte(packet[1:]), &o) != nil {
+		t.Fatalf("not an OPEN packet: %q", packet)
+	}
+	return o
+}
+
+// poll opens a session on polling and returns its id.
+func (r *rig) poll() string {
+	r.t.Helper()
+	p := r.do("GET", pollingPath, "")
+	if p.err != nil || p.status != 200 {
+		r.t.Fatalf("handshake: %v %d %q", p.err, p.status, p.body)
+	}
+	return parseOpen(r.t, p.body).SID
+}
+
+// wsClient is the client's end of a WebSocket, frame by frame.
+type wsClient struct {
+	t      *testing.T
+	nc     net.Conn
+	br     *bufio.Reader
+	status int
+	header http.Header
+	body   string // of a refused upgrade
+	closed bool   // refused with "Connection: close"
+	open   openInfo
+}
+
+const wsPath = "/engine.io/?EIO=4&transport=websocket"
+
+// upgrade sends a WebSocket request for path and reads the response head.
+// extra is sent in the same write, behind the request.
+func (r *rig) upgrade(path string, extra []byte, headers ...string) *wsClient {
+	r.t.Helper()
+	nc, err := r.dial()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n", path, r.addr)
+	b.WriteString("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Extensions: permessage-deflate\r\n")
+	for i := 0; i < len(headers); i += 2 {
+		fmt.Fprintf(&b, "%s: %s\r\n", headers[i], headers[i+1])
+	}
+	b.WriteString("\r\n")
+	b.Write(extra)
+	return newWSClient(r.t, nc, b.Bytes())
+}
+
+func newWSClient(t *testing.T, nc net.Conn, request []byte) *wsClient {
+	t.Helper()
+	t.Cleanup(func() { nc.Close() })
+	nc.SetDeadline(time.Now().Add(time.Hour)) // fake time may run far
+	if _, err := nc.Write(request); err != nil {
+		t.Fatal(err)
+	}
+	c := &wsClient{t: t, nc: nc, br: bufio.NewReader(nc)}
+	resp, err := http.ReadResponse(c.br, &http.Request{Method: "GET"})
+	if err != nil {
+		t.Fatalf("upgrade: %v", err)
+	}
+	c.status, c.header = resp.StatusCode, resp.Header
+	if c.status != 101 {
+		b, _ := io.ReadAll(resp.Body)
+		c.body = string(b)
+		c.closed = resp.Close
+	}
+	return c
+}
+
+// websocket opens a session on WebSocket.
+func (r *rig) websocket(extraQuery ...string) *wsClient {
+	r.t.Helper()
+	c := r.upgrade(wsPath+strings.Join(extraQuery, ""), nil)
+	c.want101()
+	c.open = parseOpen(r.t, c.text())
+	return c
+}
+
+// candidate opens a WebSocket for a session on polling.
+func (r *rig) candidate(sid string) *wsClient {
+	r.t.Helper()
+	c := r.upgrade(wsPath+"&sid="+sid, nil)
+	c.want101()
+	return c
+}
+
+func (c *wsClient) want101() {
+	c.t.Helper()
+	if c.status != 101 || c.header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+		c.t.Fatalf("upgrade answered with %d %v %q", c.status, c.header, c.body)
+	}
+}
+
+// clientFrame builds a masked frame. first holds FIN, RSV and the opcode.
+func clientFrame(first byte, payload []byte) []byte {
+	mask := [4]byte{0x37, 0xfa, 0x21, 0x3d}
+	b := []byte{first}
+	switch n := len(payload); {
+	case n < 126:
+		b = append(b, 0x80|byte(n))
+	case n <= 0xffff:
+		b = append(b, 0x80|126, byte(n>>8), byte(n))
+	default:
+		b = binary.BigEndian.AppendUint64(append(b, 0x80|127), uint64(n))
+	}
+	b = append(b, mask[:]...)
+	at := len(b)
+	b = append(b, payload...)
+	ws.Cipher(b[at:], mask, 0)
+	return b
+}
+
+func textFrame(s string) []byte { return clientFrame(0x81, []byte(s)) }
+
+func (c *wsClient) write(b []byte) {
+	c.t.Helper()
+	if _, err := c.nc.Write(b); err != nil {
+		c.t.Fatalf("write: %v", err)
+	}
+}
+
+func (c *wsClient) send(packets ...string) {
+	c.t.Helper()
+	for _, p := range packets {
+		c.write(textFrame(p))
+	}
+}
+
+// frame reads one frame.
+func (c *wsClient) frame() (ws.OpCode, []byte, error) {
+	h, payload, err := readServerFrame(c.br)
+	if err == nil && (h.Masked || !h.Fin || h.Rsv != 0) {
+		c.t.Errorf("bad frame from the server: %+v", h)
+	}
+	return h.OpCode, payload, err
+}
+
+func readServerFrame(r io.Reader) (ws.Header, []byte, error) {
+	h, err := ws.ReadHeader(r)
+	if err != nil {
+		return h, nil, err
+	}
+	if h.Length > 16<<20 {
+		return h, nil, fmt.Errorf("frame of %d bytes", h.Length)
+	}
+	payload := make([]byte, h.Length)
+	_, err = io.ReadFull(r, payload)
+	return h, payload, err
+}
+
+func (c *wsClient) text() string {
+	c.t.Helper()
+	op, p, err := c.frame()
+	if err != nil || op != ws.OpText {
+		c.t.Fatalf("got frame %v %q %v, want text", op, p, err)
+	}
+	return string(p)
+}
+
+func (c *wsClient) want(packets ...string) {
+	c.t.Helper()
+	for _, w := range packets {
+		if got := c.text(); got != w {
+			c.t.Fatalf("got packet %q, want %q", got, w)
+		}
+	}
+}
+
+func (c *wsClient) wantBinary(want ...byte) {
+	c.t.Helper()
+	op, p, err := c.frame()
+	if err != nil || op != ws.OpBinary || !bytes.Equal(p, want) {
+		c.t.Fatalf("got frame %v %x %v, want binary %x", op, p, err, want)
+	}
+}
+
+// wantCloseFrame reads a close frame with code (1005: without one), answers it and
+// waits for the end of the stream.
+func (c *wsClient) wantCloseFrame(code int) {
+	c.t.Helper()
+	op, p, err := c.frame()
+	if err != nil || op != ws.OpClose {
+		c.t.Fatalf("got frame %v %q %v, want close %d", op, p, err, code)
+	}
+	got := 1005
+	if len(p) >= 2 {
+		got = int(binary.BigEndian.Uint16(p))
+	}
+	if got != code {
+		c.t.Fatalf("closed with %d, want %d", got, code)
+	}
+	c.nc.Write(clientFrame(0x88, p))
+	c.wantEOF()
+}
+
+func (c *wsClient) wantEOF() {
+	c.t.Helper()
+	if op, p, err := c.frame(); err == nil {
+		c.t.Fatalf("got frame %v %q, want the end", op, p)
+	}
+}
+
+func (c *wsClient) close() { c.nc.Close() }
+
+// memListener is an in-memory net.Listener.
+type memListener struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newMemListener() *memListener {
+	return &memListener{conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (l *memListener) dial() (net.Conn, error) {
+	client, server := memconn.Pipe()
+	select {
+	case l.conns <- server:
+		return client, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *memListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *memListener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
+func (l *memListener) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "memory"} }

@@ -1,0 +1,107 @@
+package eio
+
+import (
+	"github.com/epio-go/epio/codec"
+	"github.com/epio-go/epio/pool"
+)
+
+// outbox holds the packets of a session while no WebSocket takes them, and the
+// HTTP requests that are open. Guarded by Session.mu.
+type outbox struct {
+	frames []*pool.Frame
+	bytes  int
+	park   *park // the GET that waits, until it has taken its packets
+	post   *post // the POST in progress
+}
+
+// park is a GET that waits for packets. Its handler goroutine receives from
+// woken; whoever has something for it closes woken, under Session.mu and once.
+type park struct {
+	woken chan struct{}
+	done  bool   // woken is closed
+	reply action // doAnswer, doNoop or doClosePoll
+}
+
+// post is a POST in progress. Its handler goroutine reads the body, delivers its
+// packets, and waits on change while the session is paused.
+type post struct {
+	change  chan struct{} // capacity 1; sent by Resume, interrupt and a GET that parks
+	unblock func()        // makes a pending read of the body fail; nil once the body is read
+	overlap bool          // a second POST came: no answer, the connection is cut
+}
+
+// signal wakes the POST's goroutine if it waits on change.
+func (p *post) signal() {
+	select {
+	case p.change <- struct{}{}:
+	default:
+	}
+}
+
+// interrupt ends all waiting of the POST's goroutine, which then finds the session
+// closed.
+func (p *post) interrupt() {
+	if p.unblock != nil {
+		p.unblock()
+	}
+	p.signal()
+}
+
+// put takes f and wakes the parked GET. The GET collects the packets itself, so
+// that those sent right after f go along and the sender does no encoding.
+func (o *outbox) put(f *pool.Frame) {
+	o.frames = append(o.frames, f)
+	o.bytes += f.Len()
+	o.wake(doAnswer)
+}
+
+// wake answers the parked GET, if there is one. A CLOSE is stronger than packets.
+func (o *outbox) wake(reply action) {
+	p := o.park
+	if p == nil {
+		return
+	}
+	if !p.done {
+		p.done = true
+		p.reply = reply
+		close(p.woken)
+	} else if reply == doClosePoll {
+		p.reply = reply
+	}
+}
+
+// writable reports whether a packet put now leaves at once, alone.
+func (o *outbox) writable() bool {
+	return o.park != nil && !o.park.done && len(o.frames) == 0
+}
+
+// drop releases all packets.
+func (o *outbox) drop() {
+	for _, f := range o.frames {
+		f.Release()
+	}
+	o.frames, o.bytes = nil, 0
+}
+
+// payload moves all packets into one polling payload, which the caller releases.
+// A payload is never empty: without packets it is a NOOP. CLOSE alone answers a
+// parked poll; a poll that finds the session closing gets doAnswer|doClosePoll,
+// and thus what is buffered, or a NOOP, in front of the CLOSE as in the reference.
+func (o *outbox) payload(reply action) *pool.Buf {
+	n := 4
+	for _, f := range o.frames {
+		n += codec.PayloadLen(f.Bytes()) + 1
+	}
+	b := pool.Get(n)
+	for _, f := range o.frames {
+		b.B = codec.AppendPayload(b.B, f.Bytes())
+	}
+	o.drop()
+	if len(b.B) == 0 && reply != doClosePoll {
+		b.B = codec.AppendPayload(b.B, codec.NoopFrame.Bytes())
+	}
+	if reply.has(doClosePoll) {
+		b.B = codec.AppendPayload(b.B, codec.CloseFrame.Bytes())
+	}
+	return b
+}

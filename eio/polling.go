@@ -1,0 +1,124 @@
+package eio
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/epio-go/epio/pool"
+)
+
+// servePolling answers a request that carries the sid of a session on polling.
+//
+// Source: https://socket.io/docs/v4/engine-io-protocol/#http-long-polling
+func (s *Session) servePolling(w http.ResponseWriter, r *http.Request, q *query) {
+	switch r.Method {
+	case http.MethodGet:
+		s.serveGet(w, r, q)
+	case http.MethodPost:
+		s.servePost(w, r, q)
+	default:
+		writeEmpty(w, http.StatusInternalServerError)
+	}
+}
+
+// serveGet answers with what is buffered, or parks until there is something.
+func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, q *query) {
+	s.mu.Lock()
+	out := s.out
+	e := s.m.poll(s.srv.now(), out != nil && len(out.frames) > 0)
+	switch {
+	case e.do.has(doRefuse):
+		overlap := e.do.has(doEnd)
+		s.finish(e)
+		s.refusePolling(w, r, q, overlap)
+		return
+	case e.do.has(doAnswer):
+		reply := doAnswer
+		if s.m.phase == phaseClosed {
+			reply |= doClosePoll
+		}
+		body := out.payload(reply)
+		s.finish(e)
+		s.writePayload(w, r, body)
+		return
+	}
+	p := &park{woken: make(chan struct{})}
+	out.park = p
+	if out.post != nil {
+		out.post.signal()
+	}
+	s.finish(e) // may wake p at once
+
+	ctx := r.Context()
+	select {
+	case <-p.woken:
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	out.park = nil
+	s.m.answered()
+	if ctx.Err() != nil {
+		s.finish(s.m.lost(mainLink, TransportError, ErrPollAborted))
+		writeEmpty(w, http.StatusBadRequest) // seen only if a middleware cancelled the request
+		return
+	}
+	body := out.payload(p.reply)
+	s.mu.Unlock()
+	s.writePayload(w, r, body)
+}
+
+// refusePolling answers a request that the machine refused: an overlapping one
+// (which has ended the session), or one that came after the session left polling.
+func (s *Session) refusePolling(w http.ResponseWriter, r *http.Request, q *query, overlap bool) {
+	if overlap {
+		writeEmpty(w, http.StatusBadRequest)
+		return
+	}
+	fail := &failure{code: CodeUnknownSession, context: ErrorContext{SID: s.id}}
+	if !s.Closed() {
+		fail = mismatch(q.transport, s.Transport())
+	}
+	s.srv.refuse(w, r, false, fail)
+}
+
+// writePayload sends a polling payload. It takes body. HTTP compression would
+// go here.
+func (s *Session) writePayload(w http.ResponseWriter, r *http.Request, body *pool.Buf) {
+	s.srv.pollingHeaders(w.Header(), r, false)
+	writeBody(w, http.StatusOK, "text/plain; charset=UTF-8", body.B)
+	body.Release()
+}
+
+// pollingHeaders sets the headers common to all successful polling responses
+// and lets the application change them.
+func (srv *Server) pollingHeaders(h http.Header, r *http.Request, initial bool) {
+	// Internet Explorer inspects responses for script unless told otherwise.
+	if ua := r.UserAgent(); strings.Contains(ua, ";MSIE") || strings.Contains(ua, "Trident/") {
+		h.Set("X-Xss-Protection", "0")
+	}
+	h.Set("Cache-Control", "no-store")
+	srv.callHeaderHooks(h, r, initial)
+}
+
+func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	w.Write(body) // a failure shows as a missing next request
+}
+
+func writeEmpty(w http.ResponseWriter, status int) {
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(status)
+}
+
+// cut ends the TCP connection of a request without an answer.
+func cut(w http.ResponseWriter) {
+	nc, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler) // HTTP/2: resets the stream
+	}
+	nc.Close()
+}

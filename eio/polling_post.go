@@ -1,0 +1,227 @@
+package eio
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/epio-go/epio/codec"
+	"github.com/epio-go/epio/pool"
+)
+
+var (
+	errTooLarge = errors.New("eio: POST body larger than MaxPayload")
+	textOK      = []byte("ok")
+)
+
+// servePost takes the packets of a POST body and answers when all of them have
+// been processed.
+func (s *Session) servePost(w http.ResponseWriter, r *http.Request, q *query) {
+	s.mu.Lock()
+	out := s.out
+	e := s.m.post()
+	if e.do.has(doRefuse) {
+		overlap := e.do.has(doEnd) || e.do.has(doRemove)
+		if overlap && out != nil && out.post != nil {
+			out.post.overlap = true
+		}
+		s.finish(e)
+		s.refusePolling(w, r, q, overlap)
+		return
+	}
+	p := &post{change: make(chan struct{}, 1)}
+	rc := http.NewResponseController(w)
+	p.unblock = func() { rc.SetReadDeadline(time.Unix(1, 0)) }
+	out.post = p
+	s.mu.Unlock()
+
+	var body *pool.Buf
+	err := ErrInvalidContent
+	if !isOctetStream(r) {
+		body, err = readBody(r, s.srv.cfg.MaxPayload)
+	}
+
+	s.mu.Lock()
+	p.unblock = nil
+	if err == nil && s.m.phase != phaseClosed {
+		// After an error the deadline stays, because net/http may read what
+		// is left of the body; it sets a new one for the next request.
+		rc.SetReadDeadline(time.Time{})
+	}
+	s.mu.Unlock()
+
+	if err == nil {
+		s.receive(r.Context(), p, body.B)
+		body.Release()
+	}
+	s.endPost(w, r, p, err)
+}
+
+// endPost closes the books on a POST and then answers it: the client may send
+// the next one as soon as it has the answer.
+func (s *Session) endPost(w http.ResponseWriter, r *http.Request, p *post, err error) {
+	s.mu.Lock()
+	if s.out != nil {
+		s.out.post = nil
+	}
+	overlap := p.overlap
+	over := s.m.phase == phaseClosed
+	e := s.m.posted()
+	switch {
+	case over || err == nil || errors.Is(err, errTooLarge):
+	case errors.Is(err, ErrInvalidContent):
+		e = s.m.lost(mainLink, TransportError, ErrInvalidContent)
+	default:
+		e = s.m.lost(mainLink, TransportError, ErrPostAborted)
+	}
+	s.finish(e)
+
+	switch {
+	case overlap:
+		cut(w)
+	case err == nil:
+		s.srv.pollingHeaders(w.Header(), r, false)
+		writeBody(w, http.StatusOK, "text/html", textOK)
+	case errors.Is(err, errTooLarge):
+		s.srv.log.Info("eio: POST body too large", "sid", s.id, "limit", s.srv.cfg.MaxPayload)
+		writeEmpty(w, http.StatusRequestEntityTooLarge)
+	case errors.Is(err, ErrInvalidContent):
+		writeEmpty(w, http.StatusBadRequest)
+	default:
+		w.Header().Set("Connection", "close")
+		writeEmpty(w, http.StatusBadRequest)
+	}
+}
+
+// receive runs the packets of one payload through the machine. It borrows body
+// and overwrites it.
+func (s *Session) receive(ctx context.Context, p *post, body []byte) {
+	s.mu.Lock()
+	if s.m.phase == phaseClosed {
+		s.mu.Unlock()
+		return
+	}
+	s.occupyLocked()
+	s.mu.Unlock()
+	defer s.vacate()
+
+	packets := codec.NewPayloadReader(body)
+	for {
+		packet, err := packets.Next()
+		if err == io.EOF {
+			return
+		}
+		s.mu.Lock()
+		if err != nil {
+			s.finish(s.m.invalid(mainLink, err))
+			return
+		}
+		if s.m.passes(packet.Type) {
+			s.mu.Unlock()
+			s.srv.handler.Message(s, packet.Data, packet.Binary)
+			s.awaitResume(ctx, p)
+			continue
+		}
+		if packet.Type == codec.Close && !s.m.parked {
+			s.mu.Unlock()
+			s.awaitPoll(p)
+			s.mu.Lock()
+		}
+		e := s.m.packet(s.srv.now(), mainLink, packet.Type, packet.Data, &s.srv.timing)
+		over := s.m.phase == phaseClosed
+		s.finish(e)
+		if over {
+			return
+		}
+		if e.do.has(doDeliver) {
+			s.srv.handler.Message(s, packet.Data, packet.Binary)
+			s.awaitResume(ctx, p)
+		}
+	}
+}
+
+// overtaken is how long a CLOSE waits for the poll that was sent before it. Requests on
+// two connections can overtake each other here, as they practically never do in a server
+// with one thread; a client that closes has a poll under way, and it expects a NOOP.
+const overtaken = 10 * time.Millisecond
+
+// awaitPoll blocks until a GET is parked, for a moment.
+func (s *Session) awaitPoll(p *post) {
+	t := time.NewTimer(overtaken)
+	defer t.Stop()
+	for {
+		select {
+		case <-p.change:
+		case <-t.C:
+			return
+		}
+		s.mu.Lock()
+		done := s.m.parked || s.m.phase == phaseClosed
+		s.mu.Unlock()
+		if done {
+			return
+		}
+	}
+}
+
+// awaitResume blocks while the session is paused and open.
+func (s *Session) awaitResume(ctx context.Context, p *post) {
+	for s.paused.Load() && !s.Closed() {
+		select {
+		case <-p.change:
+		case <-ctx.Done():
+			s.mu.Lock()
+			s.finish(s.m.lost(mainLink, TransportError, ErrPostAborted))
+			return
+		}
+	}
+}
+
+// readBody reads at most limit bytes. The caller releases the buffer.
+func readBody(r *http.Request, limit int) (*pool.Buf, error) {
+	if r.ContentLength > int64(limit) {
+		return nil, errTooLarge
+	}
+	// The declared length is only a promise; memory follows what has arrived.
+	first := int64(4 << 10)
+	if r.ContentLength >= 0 {
+		first = min(r.ContentLength, 64<<10) + 1
+	}
+	b := pool.Get(int(first))
+	for {
+		if len(b.B) == cap(b.B) {
+			b.Grow(1)
+		}
+		room := b.B[len(b.B):min(cap(b.B), limit+1)]
+		n, err := r.Body.Read(room)
+		b.B = b.B[:len(b.B)+n]
+		switch {
+		case len(b.B) > limit:
+			b.Release()
+			return nil, errTooLarge
+		case err == io.EOF:
+			return b, nil
+		case err != nil:
+			b.Release()
+			return nil, err
+		}
+	}
+}
+
+func isOctetStream(r *http.Request) bool {
+	t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && t == "application/octet-stream"
+}
+
+// limitBody bounds the time in which the body of r must arrive: as long as a
+// peer may stay silent. It counts for refused requests too, whose body net/http
+// reads before it sends the answer. Servers without deadlines, in-memory ones,
+// have no slow peers.
+func (srv *Server) limitBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(srv.timing.interval + srv.timing.timeout))
+	}
+}

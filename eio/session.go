@@ -1,0 +1,314 @@
+package eio
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/epio-go/epio/codec"
+	"github.com/epio-go/epio/engine"
+	"github.com/epio-go/epio/pool"
+)
+
+// Session is one Engine.IO connection, whatever transport it uses at the moment.
+//
+// Lock order: Session.mu, then a table shard's or an engine connection's lock.
+// The server's own lock is never held together with a session's. No lock is
+// held while the application's code runs.
+type Session struct {
+	// immutable after start
+	srv *Server
+	id  string
+
+	// atomic
+	conn      atomic.Pointer[engine.Conn] // set once, under mu, when packets go straight to the WebSocket
+	handshake atomic.Pointer[Handshake]   // nil after DropHandshake
+	paused    atomic.Bool                 // mirror of m.held for the receiving loops
+
+	// the application's, see SetData
+	data any
+
+	// owned by whoever runs Data of the main WebSocket
+	rd wsReader
+
+	mu sync.Mutex
+	// guarded by mu
+	base64 bool // the WebSocket was opened with b64: no binary frames; set before conn
+	busy   bool // Open or Message is running, or may run at any moment
+	m      machine
+	armed  time.Duration // what timer is set to
+	timer  engine.Timer
+	out    *outbox    // nil once conn is set
+	cand   *candidate // the second transport while there is one
+	ending *ending    // Close call owed to the application by whoever is busy
+}
+
+// ending is the content of a Handler.Close call.
+type ending struct {
+	reason Reason
+	err    error
+}
+
+// newSession makes a session on t. It is busy until opened is called. base64 is
+// meant for a session that begins on WebSocket.
+func newSession(srv *Server, id string, t Transport, hs *Handshake, base64 bool) *Session {
+	s := &Session{srv: srv, id: id, out: new(outbox), busy: true, base64: base64}
+	s.handshake.Store(hs)
+	s.m.start(srv.now(), t, &srv.timing)
+	s.timer.Init(srv.engine.Wheel(), (*sessionTimer)(s))
+	return s
+}
+
+// ID returns the session id. It is a secret between this client and the server.
+func (s *Session) ID() string { return s.id }
+
+// Protocol returns the Engine.IO revision the client speaks: 4.
+func (s *Session) Protocol() int { return 4 }
+
+// Transport returns the transport that is in use now.
+func (s *Session) Transport() Transport {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m.transport
+}
+
+// Upgrading reports whether a second transport is being probed.
+func (s *Session) Upgrading() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m.candidate != stageNone
+}
+
+// Closed reports whether the session is over for the application.
+func (s *Session) Closed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m.phase != phaseOpen
+}
+
+// SetData stores a value for the application. It is not synchronized: call it in
+// Handler.Open, before anything else knows the session.
+func (s *Session) SetData(v any) { s.data = v }
+
+// Data returns what SetData stored.
+func (s *Session) Data() any { return s.data }
+
+// Handshake returns the request that opened the session, or nil after
+// DropHandshake.
+func (s *Session) Handshake() *Handshake { return s.handshake.Load() }
+
+// DropHandshake frees the memory of the handshake, half a KiB with usual browsers.
+func (s *Session) DropHandshake() { s.handshake.Store(nil) }
+
+// Pause stops the flow of messages from this client: after the running Message no
+// other starts until Resume. Bytes that keep coming in fill the kernel's
+// buffers until TCP stops the sender; on polling, the answer to the POST is withheld.
+// A PONG cannot be seen meanwhile, so the ping timeout is suspended.
+func (s *Session) Pause() { s.hold(true) }
+
+// Resume undoes Pause. Neither of them counts.
+func (s *Session) Resume() { s.hold(false) }
+
+func (s *Session) hold(held bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m.hold(s.srv.now(), held, &s.srv.timing)
+	s.paused.Store(held)
+	if held {
+		return
+	}
+	s.armLocked()
+	if c := s.conn.Load(); c != nil {
+		c.Resume()
+	}
+	if s.out != nil && s.out.post != nil {
+		s.out.post.signal()
+	}
+}
+
+// Close ends the session in good order: what has been sent is still delivered,
+// followed by a WebSocket close frame without status, or by a CLOSE packet on polling
+// (kept for 30 s until a poll takes it). The application is told at once, see
+// Handler.Close. Closing again does nothing.
+func (s *Session) Close(reason Reason) {
+	s.mu.Lock()
+	buffered := s.out != nil && len(s.out.frames) > 0
+	s.finish(s.m.close(s.srv.now(), reason, buffered, &s.srv.timing))
+}
+
+// Discard ends the session at once and drops what a polling client has not
+// fetched yet.
+func (s *Session) Discard(reason Reason) {
+	s.mu.Lock()
+	s.finish(s.m.discard(reason))
+}
+
+// finish executes e and unlocks s.mu.
+func (s *Session) finish(e effect) {
+	s.applyLocked(e)
+	s.armLocked()
+	var end *ending
+	if e.do.has(doEnd) {
+		end = &ending{e.reason, e.err}
+		if s.busy {
+			s.ending, end = end, nil
+		}
+	}
+	s.mu.Unlock()
+	if e.do.has(doRemove) {
+		s.srv.sessions.remove(s)
+	}
+	if end != nil {
+		s.srv.handler.Close(s, end.reason, end.err)
+	}
+}
+
+// occupyLocked claims the right to call Message.
+func (s *Session) occupyLocked() {
+	if s.busy {
+		panic("eio: two goroutines deliver messages of one session")
+	}
+	s.busy = true
+}
+
+// vacate gives back the right to call Message (or Open), and makes the Close
+// call that became due meanwhile.
+func (s *Session) vacate() {
+	s.mu.Lock()
+	s.busy = false
+	end := s.ending
+	s.ending = nil
+	s.mu.Unlock()
+	if end != nil {
+		s.srv.handler.Close(s, end.reason, end.err)
+	}
+}
+
+// applyLocked does the I/O an effect asks for. None of it blocks.
+func (s *Session) applyLocked(e effect) {
+	out := s.out
+	if e.do.has(doDiscard) && out != nil {
+		out.drop()
+	}
+	if e.do.has(doNoop|doClosePoll) && out != nil {
+		out.wake(e.do & (doNoop | doClosePoll))
+	}
+	if e.do.has(doPing) {
+		if c := s.conn.Load(); c != nil {
+			c.Send(codec.PingFrame) // a full buffer swallows it; then the PONG deadline decides
+		} else if out != nil {
+			out.put(codec.PingFrame)
+		}
+	}
+	if e.do.has(doProbe) {
+		s.cand.send(codec.ProbeFrame)
+	}
+	if e.do.has(doSwitch) {
+		s.switchLocked()
+	}
+	if e.do.has(doDrop) {
+		s.cand.dropLocked()
+		s.cand = nil
+	}
+	if e.do.has(doShut) {
+		if c := s.conn.Load(); c != nil {
+			c.CloseAfterFlush(closeFrame(e.err), wsLinger)
+			c.Resume() // if paused, to hear the peer's close frame
+		}
+	}
+	if e.do.has(doRemove) && out != nil && out.post != nil {
+		out.post.interrupt()
+	}
+}
+
+// switchLocked makes the candidate's connection the only way out. The candidate
+// keeps forwarding what it receives until its next Data.
+func (s *Session) switchLocked() {
+	s.base64 = s.cand.base64
+	s.cand.switched = true
+	s.attachLocked(s.cand.conn)
+	s.cand.conn.Resume()
+	s.cand = nil
+}
+
+// attachLocked sends what is buffered on c and makes it the way out.
+func (s *Session) attachLocked(c *engine.Conn) {
+	out := s.out
+	s.out = nil
+	for i, f := range out.frames {
+		out.frames[i] = nil
+		if err := c.Send(s.wire(f)); err != nil {
+			// Cannot be a full buffer, both have the same limit. The connection
+			// is gone and its Closed callback will end the session.
+			s.srv.log.Debug("eio: packets lost with their connection", "sid", s.id, "err", err)
+		}
+	}
+	out.frames, out.bytes = nil, 0
+	s.conn.Store(c)
+}
+
+// attach is attachLocked for a session that begins on WebSocket, whose connection
+// becomes known in its first Data or when Adopt returns, whichever is first.
+func (s *Session) attach(c *engine.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn.Load() != nil {
+		return
+	}
+	s.attachLocked(c)
+	if s.m.phase != phaseOpen {
+		c.CloseAfterFlush(closeFrame(nil), wsLinger)
+	}
+}
+
+// wire returns f as this session's WebSocket takes it. It takes f and returns
+// what takes its place.
+func (s *Session) wire(f *pool.Frame) *pool.Frame {
+	if !s.base64 {
+		return f
+	}
+	text := codec.NewBase64Frame(f.Bytes())
+	f.Release()
+	return text
+}
+
+// armLocked sets the timer to what the machine waits for.
+func (s *Session) armLocked() {
+	at := s.m.next()
+	if at == s.armed {
+		return
+	}
+	s.armed = at
+	if at == never {
+		s.timer.Stop()
+		return
+	}
+	s.timer.Reset(at)
+}
+
+// sessionTimer is a Session as the timer wheel sees it.
+type sessionTimer Session
+
+// Expire implements engine.Expirer.
+func (t *sessionTimer) Expire(*engine.Timer) {
+	s := (*Session)(t)
+	s.mu.Lock()
+	s.armed = 0
+	s.finish(s.m.timer(s.srv.now(), &s.srv.timing))
+}
+
+// current applies what is due by now, in case the timer is late, and reports
+// whether the session still exists for its client.
+func (s *Session) current() bool {
+	s.mu.Lock()
+	now := s.srv.now()
+	if now < s.m.next() {
+		alive := s.m.phase != phaseClosed
+		s.mu.Unlock()
+		return alive
+	}
+	e := s.m.timer(now, &s.srv.timing)
+	alive := s.m.phase != phaseClosed
+	s.finish(e)
+	return alive
+}

@@ -1,0 +1,251 @@
+package eio
+
+import (
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/epio-go/epio/codec"
+	"github.com/epio-go/epio/engine"
+	"github.com/epio-go/epio/pool"
+)
+
+// serveUpgrade answers a verified WebSocket request on the net/http door and moves its
+// connection into the engine. s is nil for a handshake.
+func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, c *checked, s *Session) {
+	key := r.Header.Get("Sec-WebSocket-Key")
+	if fail := checkWebSocket(r.Method, key, r.Header.Get("Sec-WebSocket-Version")); fail != nil {
+		srv.refuse(w, r, true, fail)
+		return
+	}
+	begin := s == nil && c.query.transport == "websocket"
+	if begin {
+		var fail *failure
+		if s, fail = srv.create(r, WebSocket, newHandshake(r, isSecure(r)), c.query.base64); fail != nil {
+			srv.refuse(w, r, true, fail)
+			return
+		}
+	}
+	srv.callHeaderHooks(w.Header(), r, begin)
+
+	nc, brw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		srv.log.Error("eio: cannot upgrade: the ResponseWriter has no Hijack; is http.TimeoutHandler in front?", "err", err)
+		if begin {
+			srv.abandon(s)
+		}
+		http.Error(w, "WebSocket is not possible here", http.StatusInternalServerError)
+		return
+	}
+	if sc, ok := nc.(secureConn); ok {
+		nc = sc.Conn
+	}
+	carry, _ := brw.Reader.Peek(brw.Reader.Buffered())
+	head := append101(pool.Get(512), key, w.Header())
+	switch {
+	case begin:
+		srv.beginWebSocket(nc, carry, head, s)
+	case c.query.transport == "websocket":
+		srv.beginCandidate(nc, carry, head, s, c.query.base64)
+	default:
+		srv.turnAway(nc, carry, head)
+	}
+}
+
+// abandon ends a session that never got its connection.
+func (srv *Server) abandon(s *Session) {
+	srv.open(s)
+	s.Discard(TransportError)
+}
+
+// beginWebSocket starts a session on nc. It takes head, the 101.
+func (srv *Server) beginWebSocket(nc net.Conn, carry []byte, head *pool.Buf, s *Session) {
+	head = srv.appendOpen(head, s)
+	if err := writeHead(nc, head); err != nil {
+		nc.Close()
+		srv.abandon(s)
+		return
+	}
+	srv.open(s) // what it sends waits for attach
+	c, err := srv.engine.Adopt(nc, carry, (*wsConn)(s))
+	if err != nil {
+		s.lose(TransportError, err)
+		return
+	}
+	s.attach(c)
+}
+
+// appendOpen appends the OPEN packet, and the initial packet if there is one, as
+// WebSocket frames.
+func (srv *Server) appendOpen(b *pool.Buf, s *Session) *pool.Buf {
+	var packet [256]byte
+	text := srv.ws.append(packet[:0], s.id)
+	b.B = append(codec.AppendWSHeader(b.B, ws.OpText, len(text)), text...)
+	if f := srv.initialFrame(); f != nil {
+		f = s.wire(f)
+		b.B = append(b.B, f.Bytes()...)
+		f.Release()
+	}
+	return b
+}
+
+// beginCandidate makes nc a candidate of s, or turns it away. It takes head.
+func (srv *Server) beginCandidate(nc net.Conn, carry []byte, head *pool.Buf, s *Session, b64 bool) {
+	k := s.newCandidate(b64)
+	if k == nil {
+		srv.turnAway(nc, carry, head)
+		return
+	}
+	err := writeHead(nc, head)
+	if err != nil {
+		nc.Close()
+	} else {
+		var c *engine.Conn
+		if c, err = srv.engine.Adopt(nc, carry, k); err == nil {
+			k.attach(c)
+		}
+	}
+	if err != nil {
+		k.Closed(nil, err)
+	}
+}
+
+// turnAway completes the upgrade and closes the WebSocket without a status. It
+// takes head.
+func (srv *Server) turnAway(nc net.Conn, carry []byte, head *pool.Buf) {
+	if writeHead(nc, head) != nil {
+		nc.Close()
+		return
+	}
+	if c, err := srv.engine.Adopt(nc, carry, lingerer{}); err == nil {
+		c.CloseAfterFlush(closeNoStatus, wsLinger)
+	}
+}
+
+// newCandidate enters a candidate, or returns nil when s does not want one.
+func (s *Session) newCandidate(b64 bool) *candidate {
+	s.mu.Lock()
+	e := s.m.open(s.srv.now(), &s.srv.timing)
+	if e.do.has(doRefuse) {
+		s.mu.Unlock()
+		return nil
+	}
+	k := &candidate{s: s, base64: b64}
+	s.cand = k
+	s.finish(e)
+	return k
+}
+
+// writeHead writes the response to a fresh connection, whose buffer has room for it.
+// It takes head.
+func writeHead(nc net.Conn, head *pool.Buf) error {
+	defer head.Release()
+	nc.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := nc.Write(head.B); err != nil {
+		return err
+	}
+	return nc.SetDeadline(time.Time{})
+}
+
+// checkWebSocket checks the rest of an opening handshake.
+//
+// Source: RFC 6455 section 4.2.1.
+func checkWebSocket(method, key, version string) *failure {
+	problem := ""
+	switch {
+	case method != http.MethodGet:
+		problem = "method is not GET"
+	case version != "13":
+		problem = "Sec-WebSocket-Version is not 13"
+	case !validKey(key):
+		problem = "invalid Sec-WebSocket-Key"
+	default:
+		return nil
+	}
+	return &failure{code: CodeBadRequest, context: ErrorContext{Name: "TRANSPORT_HANDSHAKE_ERROR", Message: problem}}
+}
+
+// validKey reports whether key is the base64 form of 16 bytes.
+func validKey(key string) bool {
+	if len(key) != 24 || key[22] != '=' || key[23] != '=' {
+		return false
+	}
+	for i := range 22 {
+		switch b := key[i]; {
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '+', b == '/':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// appendAccept appends the Sec-WebSocket-Accept value for key.
+func appendAccept(dst []byte, key string) []byte {
+	var buf [24 + 36]byte
+	n := copy(buf[:], key)
+	n += copy(buf[n:], "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")
+	sum := sha1.Sum(buf[:n])
+	return base64.StdEncoding.AppendEncode(dst, sum[:])
+}
+
+// append101 appends the response that completes an upgrade. h holds further
+// headers; those that describe a body or the connection are left out.
+func append101(b *pool.Buf, key string, h http.Header) *pool.Buf {
+	b.B = append(b.B, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	b.B = appendAccept(b.B, key)
+	b.B = append(b.B, "\r\n"...)
+	if len(h) > 0 {
+		var text strings.Builder
+		h.WriteSubset(&text, not101) // sorted; replaces line breaks in values
+		b.B = append(b.B, text.String()...)
+	}
+	b.B = append(b.B, "\r\n"...)
+	return b
+}
+
+var not101 = func() map[string]bool {
+	m := make(map[string]bool)
+	for _, name := range []string{
+		"Connection", "Upgrade", "Sec-Websocket-Accept", "Sec-Websocket-Extensions", "Sec-Websocket-Protocol",
+		"Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding", "Trailer",
+	} {
+		m[name] = true
+	}
+	return m
+}()
+
+// refuseRaw writes the answer to a refused upgrade and closes nc.
+func refuseRaw(nc net.Conn, f *failure) {
+	nc.SetDeadline(time.Now().Add(5 * time.Second))
+	io.Copy(nc, strings.NewReader(string(appendRefusal(nil, f))))
+	nc.Close()
+}
+
+// appendRefusal appends the answer to a refused upgrade: whatever the code, the
+// status is 400, except for our own 503.
+func appendRefusal(dst []byte, f *failure) []byte {
+	status := http.StatusBadRequest
+	if f.code.status() == http.StatusServiceUnavailable {
+		status = http.StatusServiceUnavailable
+	}
+	text := f.text()
+	return fmt.Appendf(dst, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-type: text/html\r\nContent-Length: %d\r\n\r\n%s",
+		status, http.StatusText(status), len(text), text)
+}
+
+// hooked reports whether a WebSocket request needs user code.
+func (srv *Server) hooked(handshake bool) bool {
+	c := &srv.cfg
+	if c.OnHeaders != nil || (c.CORS != nil && c.CORS.AllowOrigin != nil) {
+		return true
+	}
+	return handshake && (c.AllowRequest != nil || c.GenerateID != nil || c.OnInitialHeaders != nil)
+}

@@ -1,0 +1,122 @@
+package eio
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+)
+
+// failure is the reason a request is refused.
+type failure struct {
+	code    ErrorCode
+	message string // what the client reads; empty: the code's
+	context ErrorContext
+	err     error
+}
+
+func (f *failure) text() string {
+	if f.message != "" {
+		return f.message
+	}
+	return f.code.String()
+}
+
+// body is the JSON of a polling response: {"code":0,"message":"Transport unknown"}.
+func (f *failure) body() []byte {
+	b, err := json.Marshal(struct {
+		Code    ErrorCode `json:"code"`
+		Message string    `json:"message"`
+	}{f.code, f.text()})
+	if err != nil {
+		panic(err) // an int and a string
+	}
+	return b
+}
+
+// checked is what verify looks at, from either door.
+type checked struct {
+	query   query
+	method  string
+	origin  string
+	upgrade bool // asks for a WebSocket
+}
+
+// verify makes the checks that need no user code, in the reference's order. It
+// returns the session the request belongs to, nil for a handshake.
+func (srv *Server) verify(c *checked) (*Session, *failure) {
+	q := &c.query
+	if !slices.Contains(srv.cfg.Transports, q.transport) {
+		return nil, &failure{code: CodeUnknownTransport, context: ErrorContext{Transport: q.transport}}
+	}
+	if !validHeaderValue(c.origin) {
+		return nil, &failure{code: CodeBadRequest, context: ErrorContext{Name: "INVALID_ORIGIN", Origin: c.origin}}
+	}
+	if q.sid != "" {
+		return srv.verifySession(c)
+	}
+	if c.method != http.MethodGet {
+		return nil, &failure{code: CodeBadHandshakeMethod, context: ErrorContext{Method: c.method}}
+	}
+	if q.transport == "websocket" && !c.upgrade {
+		return nil, &failure{code: CodeBadRequest, context: ErrorContext{Name: "TRANSPORT_HANDSHAKE_ERROR"}}
+	}
+	return nil, nil
+}
+
+func (srv *Server) verifySession(c *checked) (*Session, *failure) {
+	q := &c.query
+	s := srv.sessions.get(q.sid)
+	if s == nil || !s.current() {
+		return nil, &failure{code: CodeUnknownSession, context: ErrorContext{SID: q.sid}}
+	}
+	if t := s.Transport(); !c.upgrade && t.String() != q.transport {
+		return nil, mismatch(q.transport, t)
+	}
+	if q.eio != "4" {
+		return nil, &failure{code: CodeBadRequest, context: ErrorContext{Name: "PROTOCOL_MISMATCH", Protocol: q.eio, PreviousProtocol: "4"}}
+	}
+	if c.upgrade && srv.cfg.DisableUpgrades && q.transport == "websocket" {
+		return nil, mismatch(q.transport, s.Transport())
+	}
+	return s, nil
+}
+
+func mismatch(asked string, current Transport) *failure {
+	return &failure{code: CodeBadRequest, context: ErrorContext{Name: "TRANSPORT_MISMATCH", Transport: asked, PreviousTransport: current.String()}}
+}
+
+// allow runs the application's check on a handshake.
+func (srv *Server) allow(r *http.Request) *failure {
+	if srv.cfg.AllowRequest == nil {
+		return nil
+	}
+	err := srv.cfg.AllowRequest(r)
+	if err == nil {
+		return nil
+	}
+	f := &failure{code: CodeForbidden, err: err}
+	if re, ok := errors.AsType[*RefuseError](err); ok {
+		f.message = re.Message
+		f.context.Message = re.Message
+	}
+	return f
+}
+
+// checkRevision is the last check of a handshake.
+func checkRevision(q *query) *failure {
+	if q.eio != "4" {
+		return &failure{code: CodeUnsupportedProtocol, context: ErrorContext{Protocol: q.eio}}
+	}
+	return nil
+}
+
+// validHeaderValue reports whether v has no control characters.
+func validHeaderValue(v string) bool {
+	for i := range len(v) {
+		if b := v[i]; (b < ' ' && b != '\t') || b == 0x7f {
+			return false
+		}
+	}
+	return true
+}

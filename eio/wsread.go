@@ -1,0 +1,221 @@
+package eio
+
+import (
+	"encoding/binary"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+
+	"github.com/epio-go/epio/pool"
+)
+
+// wsReader cuts the byte stream of a WebSocket client into messages. It holds
+// memory only while a fragmented message is incomplete. The zero value is ready.
+//
+// It does no I/O. It is owned by whoever runs Data of the connection.
+type wsReader struct {
+	frag *fragments
+}
+
+// fragments is an incomplete message.
+type fragments struct {
+	buf    *pool.Buf
+	binary bool
+	valid  int // bytes of a text known to be valid UTF-8
+}
+
+// wsMessage is a complete data message or a control frame.
+type wsMessage struct {
+	op   ws.OpCode // OpText, OpBinary, OpPing, OpPong, OpClose; OpContinuation: nothing complete yet
+	data []byte
+	buf  *pool.Buf // memory of data when the message was fragmented; the caller releases it
+}
+
+func (m *wsMessage) release() {
+	if m.buf != nil {
+		m.buf.Release()
+	}
+}
+
+// next takes the first frame of p. It returns how many bytes of p it consumed; 0
+// without an error means that the frame is incomplete. It unmasks in place, and only
+// what it consumes. The message aliases p, or m.buf. limit bounds the bytes of a
+// message, over all its fragments, and is enforced as soon as a header declares more.
+//
+//	 0                   1                   2                   3
+//	+-+-+-+-+-------+-+-------------+-------------------------------+
+//	|F|R|R|R| opcode|M| length (7)  | length (16 or 64, if 126/127) |
+//	|I|S|S|S|  (4)  |A|             +-------------------------------+
+//	|N|V|V|V|       |S|             | masking key (32)              |
+//	|N|1|2|3|       |K|             +-------------------------------+
+//
+// Errors match ErrWebSocketProtocol, ErrWebSocketUTF8 or ErrMessageTooBig. After
+// an error the reader must not be used, except for release.
+//
+// Source: RFC 6455 section 5.
+func (r *wsReader) next(p []byte, limit int) (m wsMessage, n int, err error) {
+	h, head, err := parseWSHead(p)
+	if err != nil {
+		return m, 0, err
+	}
+	state := ws.StateServerSide
+	if r.frag != nil {
+		state = state.Set(ws.StateFragmented)
+	}
+	if len(p) < 2 {
+		return m, 0, nil
+	}
+	// Judged by what is there already: a peer that breaks the rules is not
+	// worth waiting for.
+	if err := checkWSHead(h, state); err != nil {
+		return m, 0, err
+	}
+	have := 0
+	if r.frag != nil && !h.OpCode.IsControl() {
+		have = len(r.frag.buf.B)
+	}
+	if h.Length > int64(limit-have) && !h.OpCode.IsControl() {
+		return m, 0, ErrMessageTooBig
+	}
+	if head == 0 {
+		return m, 0, nil
+	}
+	size := int(h.Length)
+	if len(p)-head < size {
+		return m, 0, nil
+	}
+	n = head + size
+	data := p[head:n:n]
+	ws.Cipher(data, h.Mask, 0)
+
+	switch {
+	case h.OpCode.IsControl():
+		m = wsMessage{op: h.OpCode, data: data}
+	case h.OpCode != ws.OpContinuation && h.Fin:
+		if h.OpCode == ws.OpText && !utf8.Valid(data) {
+			return m, n, ErrWebSocketUTF8
+		}
+		m = wsMessage{op: h.OpCode, data: data}
+	case h.OpCode != ws.OpContinuation:
+		r.frag = &fragments{buf: pool.Get(len(data)), binary: h.OpCode == ws.OpBinary}
+		fallthrough
+	default:
+		return r.fragment(data, h.Fin, n)
+	}
+	return m, n, nil
+}
+
+// fragment adds data to the message in progress.
+func (r *wsReader) fragment(data []byte, fin bool, n int) (m wsMessage, _ int, err error) {
+	f := r.frag
+	f.buf.Grow(len(data))
+	f.buf.B = append(f.buf.B, data...)
+	if !f.binary {
+		valid, ok := validUTF8Prefix(f.buf.B[f.valid:])
+		f.valid += valid
+		if !ok || (fin && f.valid < len(f.buf.B)) {
+			return m, n, ErrWebSocketUTF8
+		}
+	}
+	if !fin {
+		return wsMessage{op: ws.OpContinuation}, n, nil
+	}
+	r.frag = nil
+	m = wsMessage{op: ws.OpText, data: f.buf.B, buf: f.buf}
+	if f.binary {
+		m.op = ws.OpBinary
+	}
+	return m, n, nil
+}
+
+// release frees an incomplete message.
+func (r *wsReader) release() {
+	if r.frag != nil {
+		r.frag.buf.Release()
+		r.frag = nil
+	}
+}
+
+// parseWSHead parses the header of a frame. head is its size, or 0 when it is
+// incomplete; then h holds what is known, and Length is the least it can become.
+func parseWSHead(p []byte) (h ws.Header, head int, err error) {
+	if len(p) < 2 {
+		return h, 0, nil
+	}
+	h.Fin = p[0]&0x80 != 0
+	h.Rsv = p[0] >> 4 & 0x7
+	h.OpCode = ws.OpCode(p[0] & 0xf)
+	h.Masked = p[1]&0x80 != 0
+	length := uint64(p[1] & 0x7f)
+	head = 2
+	switch length {
+	case 126:
+		if len(p) < 4 {
+			h.Length = 126
+			return h, 0, nil
+		}
+		length, head = uint64(binary.BigEndian.Uint16(p[2:])), 4
+	case 127:
+		if len(p) < 10 {
+			h.Length = 127
+			return h, 0, nil
+		}
+		length, head = binary.BigEndian.Uint64(p[2:]), 10
+		if length>>63 != 0 {
+			return h, 0, fmt.Errorf("%w: length with the top bit set", ErrWebSocketProtocol)
+		}
+	}
+	h.Length = int64(length)
+	if h.Masked {
+		if len(p) < head+4 {
+			return h, 0, nil
+		}
+		h.Mask = [4]byte(p[head:])
+		head += 4
+	}
+	return h, head, nil
+}
+
+func checkWSHead(h ws.Header, s ws.State) error {
+	if err := ws.CheckHeader(h, s); err != nil {
+		return fmt.Errorf("%w: %w", ErrWebSocketProtocol, err)
+	}
+	return nil
+}
+
+// validUTF8Prefix returns how many bytes of p are complete, valid runes, and
+// whether what follows, up to three bytes, can still become one.
+func validUTF8Prefix(p []byte) (n int, ok bool) {
+	if utf8.Valid(p) {
+		return len(p), true
+	}
+	for back := 1; back <= min(3, len(p)); back++ {
+		n = len(p) - back
+		if utf8.RuneStart(p[n]) {
+			return n, !utf8.FullRune(p[n:]) && utf8.Valid(p[:n])
+		}
+	}
+	return 0, false
+}
+
+// parseClose checks the payload of a CLOSE frame and returns what it says.
+//
+// Source: RFC 6455 section 5.5.1 and 7.4.
+func parseClose(data []byte) (*CloseError, error) {
+	if len(data) == 0 {
+		return &CloseError{Code: uint16(ws.StatusNoStatusRcvd)}, nil
+	}
+	if len(data) == 1 {
+		return nil, fmt.Errorf("%w: close frame with one byte", ErrWebSocketProtocol)
+	}
+	code, text := ws.ParseCloseFrameData(data)
+	switch err := ws.CheckCloseFrameData(code, text); {
+	case err == nil:
+		return &CloseError{Code: uint16(code), Text: text}, nil
+	case err == ws.ErrProtocolInvalidUTF8:
+		return nil, ErrWebSocketUTF8
+	default:
+		return nil, fmt.Errorf("%w: close frame: %w", ErrWebSocketProtocol, err)
+	}
+}
