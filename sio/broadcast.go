@@ -1,0 +1,226 @@
+package sio
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/epio-go/epio/adapter"
+	"github.com/epio-go/epio/codec"
+	"github.com/epio-go/epio/engine"
+	"github.com/epio-go/epio/pool"
+)
+
+// broadcast is one event on its way to many sockets: the adapter's Packet. It is
+// encoded before the walk, because encoding may run user code, which must not
+// happen under the index's locks.
+type broadcast struct {
+	target Target
+	event  string
+	args   []any
+
+	frame  *pool.Frame // nil when nobody on this server listens
+	credit int         // references of frame not handed out yet; owned by the walk
+
+	acks     *gathering // collects acknowledgements; nil without
+	ackID    uint64
+	outgoing bool // reached is wanted
+	reached  []*Socket
+}
+
+var broadcasts = sync.Pool{New: func() any { return new(broadcast) }}
+
+// Event implements adapter.Packet.
+func (b *broadcast) Event() string { return b.event }
+
+// Args implements adapter.Packet.
+func (b *broadcast) Args() []any { return b.args }
+
+// emit sends an event to this socket alone. id is that of the acknowledgement
+// that is waited for, or negative.
+func (s *Socket) emit(event string, id int64, args []any, volatile bool) error {
+	if s.state.Load() == gone {
+		return ErrClosed
+	}
+	f, err := s.c.srv.cfg.Parser.EncodeEvent(s.nsp, id, event, args)
+	if err != nil {
+		return fmt.Errorf("sio: encode %q: %w", event, err)
+	}
+	s.sendOutgoing(event, args)
+	if volatile {
+		if s.state.Load() == gone {
+			f.Release()
+			return ErrClosed
+		}
+		if !s.c.sess.SendVolatile(f) {
+			return ErrDropped
+		}
+		return nil
+	}
+	return s.send(f)
+}
+
+// sendOutgoing calls the outgoing catch-alls.
+func (s *Socket) sendOutgoing(event string, args []any) {
+	for _, fn := range s.ns.tbl.load().outgoing {
+		s.protect("outgoing handler", func() error { fn(s, event, args); return nil })
+	}
+}
+
+// broadcast sends an event to the selected sockets.
+func (t *Target) broadcast(event string, args []any) error {
+	if t.ns.match != nil {
+		for _, child := range t.ns.srv.children(t.ns) {
+			c := *t
+			c.ns = child
+			if err := c.broadcast(event, args); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	b, err := t.newBroadcast(event, args, nil)
+	if err != nil {
+		return err
+	}
+	err = t.ns.adapter.Broadcast(b, b.opts())
+	b.finish()
+	if err != nil {
+		return fmt.Errorf("sio: publish %q: %w", event, err)
+	}
+	return nil
+}
+
+// deliverLocal sends an event that came from another server to this server's
+// sockets and returns how many it reached. ack, if not nil, gets the answers.
+func (t *Target) deliverLocal(event string, args []any, ack func(id string, arg any)) (int, error) {
+	var g *gathering
+	if ack != nil {
+		g = newGathering()
+	}
+	b, err := t.newBroadcast(event, args, g)
+	if err != nil {
+		return 0, err
+	}
+	n := t.ns.index.Broadcast(b, b.opts())
+	b.finish()
+	if g != nil {
+		g.Count(n)
+		g.servers(1)
+		go g.forward(t.ns.srv, t.wait(), ack)
+	}
+	return n, nil
+}
+
+// newBroadcast encodes the event if somebody on this server may get it. Without
+// receivers it is still checked that the event may be sent.
+func (t *Target) newBroadcast(event string, args []any, g *gathering) (*broadcast, error) {
+	ns := t.ns
+	b := broadcasts.Get().(*broadcast)
+	b.target, b.event, b.args, b.acks = *t, event, args, g
+	id := int64(-1)
+	if g != nil {
+		b.ackID = ns.ackID.Add(1) - 1
+		id = int64(b.ackID)
+		g.id = b.ackID
+	}
+	b.outgoing = len(ns.tbl.load().outgoing) > 0
+	o := adapter.Opts{Rooms: b.target.rooms.slice()}
+	if codec.Reserved(event) {
+		b.finish()
+		return nil, fmt.Errorf("sio: encode %q: %w", event, ErrReservedEvent)
+	}
+	if ns.index.HasReceivers(o) {
+		f, err := ns.srv.cfg.Parser.EncodeEvent(ns.name, id, event, args)
+		if err != nil {
+			b.finish()
+			return nil, fmt.Errorf("sio: encode %q: %w", event, err)
+		}
+		b.frame = f
+	}
+	return b, nil
+}
+
+// opts returns the selection; its slices live as long as b.
+func (b *broadcast) opts() adapter.Opts {
+	o := b.target.opts()
+	o.Batch = b.target.ns.srv.engine.Engine().NewBatch()
+	return o
+}
+
+// finish ends the broadcast and recycles b.
+func (b *broadcast) finish() {
+	if b.frame != nil {
+		b.frame.ReleaseN(b.credit + 1)
+	}
+	for _, s := range b.reached {
+		s.sendOutgoing(b.event, b.args)
+	}
+	clear(b.reached)
+	*b = broadcast{reached: b.reached[:0]}
+	broadcasts.Put(b)
+}
+
+// creditStep is how many references are taken at once: the counter is shared by
+// all cores that write the frame.
+const creditStep = 64
+
+// share returns one more reference.
+func (b *broadcast) share() *pool.Frame {
+	if b.credit == 0 {
+		b.frame.Retain(creditStep)
+		b.credit = creditStep
+	}
+	b.credit--
+	return b.frame
+}
+
+// receiver is a Socket as its adapter's index sees it.
+type receiver Socket
+
+// ID implements adapter.Receiver.
+func (r *receiver) ID() string { return r.id }
+
+// Deliver implements adapter.Receiver. An index lock is held.
+func (r *receiver) Deliver(p adapter.Packet, batch adapter.Batch) bool {
+	s := (*Socket)(r)
+	b := p.(*broadcast)
+	if b.frame == nil || s.state.Load() != connected {
+		return false // the only receivers came after the check for receivers
+	}
+	if b.acks != nil {
+		b.acks.reached(s)
+		if !s.expect(b.ackID, b.acks) {
+			b.acks.missed(s)
+			return false
+		}
+	}
+	var err error
+	eb := batch.(*engine.Batch)
+	if b.target.flags.Has(adapter.Volatile) {
+		if !s.c.sess.QueueVolatile(b.share(), eb) {
+			err = ErrDropped
+		}
+	} else {
+		err = s.sent(s.c.sess.Queue(b.share(), eb))
+	}
+	if err != nil {
+		if b.acks == nil {
+			return false
+		}
+		if s.unexpect(b.ackID) == nil {
+			return true // it left just now, which has been counted as its answer
+		}
+		b.acks.missed(s)
+		return false
+	}
+	if b.outgoing {
+		b.reached = append(b.reached, s)
+	}
+	return true
+}
+
+// Disconnect implements adapter.Receiver.
+func (r *receiver) Disconnect(close bool) { (*Socket)(r).Disconnect(close) }
+
+// Info implements adapter.Receiver.
+func (r *receiver) Info() adapter.SocketInfo { return (*Socket)(r).info() }

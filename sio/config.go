@@ -1,0 +1,131 @@
+package sio
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/epio-go/epio/adapter"
+	"github.com/epio-go/epio/codec"
+	"github.com/epio-go/epio/eio"
+)
+
+// Defaults of Config.
+const (
+	DefaultPath           = "/socket.io"
+	DefaultConnectTimeout = 45 * time.Second
+	DefaultAckTimeout     = 30 * time.Second
+	DefaultQueueEvents    = 256
+	DefaultQueueBytes     = 1 << 20
+	DefaultMaxNamespaces  = 1000
+)
+
+// Config configures a Server. The zero value works: it has the reference server's
+// defaults, plus limits that the reference lacks.
+type Config struct {
+	// Engine configures the transports: path (here "/socket.io" by default),
+	// heartbeat, payload and buffer limits, CORS, cookies, request hooks.
+	Engine eio.Config
+
+	// ConnectTimeout closes a connection that has joined no namespace this long
+	// after it was opened. Default 45 s.
+	ConnectTimeout time.Duration
+
+	// AckTimeout bounds Call and Gather when neither their context nor Timeout
+	// does. The reference waits for ever and leaks. Default 30 s.
+	AckTimeout time.Duration
+
+	// QueueEvents and QueueBytes bound the events of one connection that wait for
+	// their handlers. A connection beyond either is not read until half of them
+	// are done, so that TCP slows the client down. While a Call to the connection
+	// waits for its acknowledgement, which may stand behind the events, 16 times
+	// as much is read. Defaults 256 and 1 MiB.
+	QueueEvents int
+	QueueBytes  int
+
+	// WhenFull says what happens when a packet does not fit into
+	// Engine.SendBuffer any more. Default CloseWhenFull.
+	WhenFull FullPolicy
+
+	// MaxNamespaces bounds the namespaces one connection may have joined.
+	// Default 1000.
+	MaxNamespaces int
+
+	// Limits bounds single packets: attachments, nesting. The default of
+	// MaxAttachmentBytes is ten times Engine.MaxPayload here.
+	Limits codec.Limits
+
+	// Parser is the wire format; clients must use the same. Default codec.JSON.
+	Parser codec.Parser
+
+	// Adapter makes the adapter of each namespace. Default adapter.MemoryFactory.
+	Adapter adapter.Factory
+
+	// Logger receives failed and panicking handlers, refused connections and
+	// protocol violations. nil discards.
+	Logger *slog.Logger
+}
+
+// FullPolicy says what to do with a connection whose send buffer is full.
+type FullPolicy uint8
+
+const (
+	// CloseWhenFull closes the connection with the reason SlowClient. The client
+	// reconnects and starts afresh, which no silent gap would tell it to do.
+	CloseWhenFull FullPolicy = iota
+	// DropWhenFull drops the packet; Emit returns ErrBufferFull.
+	DropWhenFull
+)
+
+// normalize fills in defaults and returns every problem, joined.
+func (c Config) normalize() (Config, error) {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, &ConfigError{Field: field, Problem: fmt.Sprintf(format, args...)})
+	}
+	positive := func(field string, n *int, def int) {
+		if *n == 0 {
+			*n = def
+		} else if *n < 0 {
+			bad(field, "%d is negative", *n)
+		}
+	}
+	duration := func(field string, d *time.Duration, def time.Duration) {
+		if *d == 0 {
+			*d = def
+		} else if *d < 0 {
+			bad(field, "%v is negative", *d)
+		}
+	}
+	if c.Engine.Path == "" {
+		c.Engine.Path = DefaultPath
+	}
+	if c.Engine.Logger == nil {
+		c.Engine.Logger = c.Logger
+	}
+	duration("ConnectTimeout", &c.ConnectTimeout, DefaultConnectTimeout)
+	duration("AckTimeout", &c.AckTimeout, DefaultAckTimeout)
+	positive("QueueEvents", &c.QueueEvents, DefaultQueueEvents)
+	positive("QueueBytes", &c.QueueBytes, DefaultQueueBytes)
+	positive("MaxNamespaces", &c.MaxNamespaces, DefaultMaxNamespaces)
+	if c.WhenFull > DropWhenFull {
+		bad("WhenFull", "%d is not a policy", c.WhenFull)
+	}
+	if c.Limits.MaxAttachments < 0 || c.Limits.MaxAttachmentBytes < 0 || c.Limits.MaxDepth < 0 {
+		bad("Limits", "%+v has a negative limit", c.Limits)
+	}
+	if c.Limits.MaxAttachmentBytes == 0 {
+		c.Limits.MaxAttachmentBytes = max(codec.DefaultMaxAttachmentBytes, 10*c.Engine.MaxPayload)
+	}
+	if c.Parser == nil {
+		c.Parser = codec.JSON
+	}
+	if c.Adapter == nil {
+		c.Adapter = adapter.MemoryFactory
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, errors.Join(errs...)
+}

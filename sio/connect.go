@@ -1,0 +1,143 @@
+package sio
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/epio-go/epio/eio"
+)
+
+// Handshake is what is known of a client that wants to join a namespace.
+type Handshake struct{ s *Socket }
+
+// Handshake returns what the client came with.
+func (s *Socket) Handshake() *Handshake { return &Handshake{s} }
+
+// Auth decodes the auth payload into what v points to, see Socket.Auth.
+func (h *Handshake) Auth(v any) error { return h.s.Auth(v) }
+
+// Request returns the HTTP request that opened the connection, see
+// Socket.Request.
+func (h *Handshake) Request() *http.Request { return h.s.Request() }
+
+// Engine returns the facts of the connection: addresses, time, whether it is
+// encrypted. It is nil after the handshake was dropped.
+func (h *Handshake) Engine() *eio.Handshake { return h.s.c.sess.Handshake() }
+
+// connect is the connect job: it finds the namespace, runs the middlewares, and
+// answers. It runs on the socket's goroutine before any of its events.
+func (s *Socket) connect() {
+	srv := s.c.srv
+	if s.ns == nil {
+		err := protected(func() error {
+			if s.ns = srv.resolve(s.Context(), s); s.ns == nil {
+				return errNoNamespace
+			}
+			return nil
+		})
+		if err != nil {
+			s.refuse(err)
+			return
+		}
+		s.c.mu.Lock()
+		s.nsp = s.ns.name // one string for all sockets; look-ups read it meanwhile
+		s.c.mu.Unlock()
+	}
+	index := s.index()
+	if err := index.Attach(&s.member, (*receiver)(s)); err != nil {
+		s.refuse(err)
+		srv.releaseNamespace(s.ns)
+		return
+	}
+	err := s.middlewares()
+	if err == nil {
+		err = s.accept()
+	}
+	if err != nil {
+		s.refuse(err)
+		index.Detach(&s.member)
+		srv.releaseNamespace(s.ns)
+		return
+	}
+	s.admitted = true
+	s.c.joined()
+	for _, fn := range s.ns.tbl.load().connect {
+		if err := s.protect("connect handler", func() error { return fn(s.Context(), s) }); err != nil {
+			s.Disconnect(false)
+			return
+		}
+	}
+}
+
+// errNoNamespace is told to the client in the words of the reference.
+var errNoNamespace = &Error{Message: "Invalid namespace"}
+
+func (s *Socket) middlewares() error {
+	use := s.ns.tbl.load().use
+	if len(use) == 0 {
+		return nil
+	}
+	ctx := s.Context()
+	for _, mw := range use {
+		if err := protected(func() error { return mw(ctx, s) }); err != nil {
+			return err
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return cause // gone meanwhile: nobody to answer
+		}
+	}
+	return nil
+}
+
+// accept answers the CONNECT and makes the socket a receiver of broadcasts, in one
+// step: no event of a broadcast comes before the answer, and none after it is
+// missed. Whoever disconnects the socket comes before that step or after it, too,
+// so that DISCONNECT never precedes CONNECT.
+func (s *Socket) accept() error {
+	f := s.c.srv.cfg.Parser.EncodeConnect(s.nsp, s.id, "")
+	batch := s.c.srv.engine.Engine().NewBatch()
+	sendErr := ErrClosed
+	err := s.index().Connect(&s.member, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.state.Load() != gone {
+			s.state.Store(connected)
+			sendErr = s.sent(s.c.sess.Queue(f, batch))
+			f = nil
+		}
+	})
+	if f != nil {
+		f.Release()
+	}
+	batch.Flush()
+	return errors.Join(err, sendErr)
+}
+
+// refuse tells the client and forgets the socket.
+func (s *Socket) refuse(err error) {
+	log := s.c.srv.log
+	if s.state.Load() == gone || errors.Is(err, ErrClosed) {
+		log.Debug("sio: client gone before it was connected", "namespace", s.nsp, "err", err)
+		s.c.remove(s)
+		s.leave(TransportClose)
+		return
+	}
+	log.Info("sio: connect refused", "namespace", s.nsp, "remote", s.c.remote(), "err", err)
+	text, data := refusedText, any(nil)
+	if e, ok := errors.AsType[*Error](err); ok {
+		text, data = e.Message, e.Data
+	} else if p, ok := errors.AsType[*PanicError](err); ok {
+		log.Error("sio: connect middleware panicked", "namespace", s.nsp, "panic", p.Value, "stack", string(p.Stack))
+	}
+	f, encErr := s.c.srv.cfg.Parser.EncodeConnectError(s.nsp, text, data)
+	if encErr != nil {
+		log.Error("sio: data of a connect error cannot be encoded", "namespace", s.nsp, "err", encErr)
+		f, encErr = s.c.srv.cfg.Parser.EncodeConnectError(s.nsp, text, nil)
+	}
+	s.c.remove(s) // the answer may bring the next attempt
+	if encErr == nil {
+		_ = s.send(f) // the client may be gone by now
+	}
+	s.leave(ServerDisconnect)
+}

@@ -1,0 +1,107 @@
+package sio
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/epio-go/epio/codec"
+)
+
+// Message is an incoming event. It is valid until the handler that got it
+// returns; Clone keeps it. Nothing may be written to the slices it returns.
+type Message struct {
+	s     *Socket
+	in    *codec.In
+	event string // set when somebody asked for it
+	own   atomic.Bool
+	acked *atomic.Bool // shared with clones; nil = own
+}
+
+// Event returns the event's name. It is empty for the odd packet that has none.
+func (m *Message) Event() string {
+	if m.event == "" {
+		m.event = string(m.in.Event())
+	}
+	return m.event
+}
+
+// Socket returns the socket the event came from.
+func (m *Message) Socket() *Socket { return m.s }
+
+// Len returns the number of arguments.
+func (m *Message) Len() int { return m.in.Len() }
+
+// Scan decodes the arguments, in order, into what dst point to. Missing
+// arguments leave their destination alone; there may be more arguments than
+// destinations. The error names the argument that did not fit and is a
+// *codec.DecodeError.
+func (m *Message) Scan(dst ...any) error {
+	for i, d := range dst {
+		if err := m.in.Decode(i, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Decode decodes argument i into what v points to. See Scan.
+func (m *Message) Decode(i int, v any) error { return m.in.Decode(i, v) }
+
+// Args decodes all arguments into the types of encoding/json (objects become
+// map[string]any, numbers float64), binary into []byte.
+func (m *Message) Args() ([]any, error) {
+	args := make([]any, m.in.Len())
+	for i := range args {
+		if err := m.in.Decode(i, &args[i]); err != nil {
+			return nil, err
+		}
+	}
+	return args, nil
+}
+
+// Raw returns argument i as it was received: JSON, in which placeholder objects
+// stand for binary. It is borrowed until the handler returns. It panics when i is
+// out of range.
+func (m *Message) Raw(i int) []byte { return m.in.Raw(i) }
+
+// Attachments returns how many binary attachments the event has.
+func (m *Message) Attachments() int { return m.in.Attachments() }
+
+// HasAck reports whether the client asked for an acknowledgement.
+func (m *Message) HasAck() bool { return m.in.HasID }
+
+// Ack answers the event. Only the first call with arguments that can be encoded
+// does; later ones, and calls for an event whose client asked for no answer, do
+// nothing. It may be called from any
+// goroutine, on a clone also after the handler has returned. Errors are those of
+// Emit.
+func (m *Message) Ack(args ...any) error {
+	if !m.in.HasID || m.answered().Load() {
+		return nil
+	}
+	f, err := m.s.ns.srv.cfg.Parser.EncodeAck(m.s.name(), m.in.ID, args)
+	if err != nil {
+		return fmt.Errorf("sio: encode acknowledgement: %w", err) // not answered yet
+	}
+	if m.answered().Swap(true) {
+		f.Release()
+		return nil
+	}
+	return m.s.send(f)
+}
+
+// Clone returns a copy that stays valid.
+func (m *Message) Clone() *Message {
+	if m.acked == nil {
+		m.acked = new(atomic.Bool)
+		m.acked.Store(m.own.Load())
+	}
+	return &Message{s: m.s, in: m.in.Clone(), event: m.event, acked: m.acked}
+}
+
+func (m *Message) answered() *atomic.Bool {
+	if m.acked != nil {
+		return m.acked
+	}
+	return &m.own
+}

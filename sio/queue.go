@@ -1,0 +1,196 @@
+package sio
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+
+	"github.com/epio-go/epio/codec"
+	"github.com/epio-go/epio/internal/invariants"
+)
+
+// event is an incoming event in its socket's queue.
+type event struct {
+	Message
+	next *event
+	size int
+}
+
+var events = sync.Pool{New: func() any { return new(event) }}
+
+// recycle releases the packet; the Message is invalid afterwards.
+func (e *event) recycle() {
+	e.in.Release()
+	if invariants.Enabled {
+		e.in = nil // a handler that kept its Message crashes instead of reading another's
+		return
+	}
+	*e = event{}
+	events.Put(e)
+}
+
+// push queues an event. It takes in. It is called by whoever delivers the
+// connection's messages.
+func (s *Socket) push(in *codec.In) {
+	e := events.Get().(*event)
+	e.s, e.in, e.size = s, in, in.Size()
+	s.c.queued(e.size)
+	s.mu.Lock()
+	if s.ended { // looked up just before it was disconnected
+		s.mu.Unlock()
+		size := e.size
+		e.recycle()
+		s.c.handled(size)
+		return
+	}
+	if s.tail == nil {
+		s.head = e
+	} else {
+		s.tail.next = e
+	}
+	s.tail = e
+	start := !s.running
+	s.running = true
+	s.mu.Unlock()
+	if start {
+		s.c.srv.resume(s)
+	}
+}
+
+// serve runs the connect job, the first time, and then events until there are
+// none. The caller has set running and counted the socket as busy.
+func (s *Socket) serve() {
+	defer s.c.srv.busy.done()
+	if !s.begun {
+		s.begun = true
+		s.connect()
+	}
+	s.run()
+}
+
+// run handles events until there are none.
+func (s *Socket) run() {
+	for {
+		s.mu.Lock()
+		e := s.head
+		if e == nil {
+			if s.state.Load() == gone && !s.ended {
+				s.ended = true
+				s.mu.Unlock()
+				s.end()
+				continue
+			}
+			s.running = false
+			s.mu.Unlock()
+			return
+		}
+		if s.head = e.next; s.head == nil {
+			s.tail = nil
+		}
+		s.mu.Unlock()
+		s.dispatch(e)
+		size := e.size
+		e.recycle()
+		s.c.handled(size)
+	}
+}
+
+// dispatch runs the handlers for one event.
+func (s *Socket) dispatch(e *event) {
+	m := &e.Message
+	if !s.admitted {
+		return // sent before the answer to CONNECT, which was a refusal
+	}
+	ctx := s.Context()
+	shared := s.ns.tbl.load()
+	for _, h := range shared.any {
+		s.handle(ctx, h, m)
+	}
+	if !m.in.HasPayload {
+		return // an event without even a name is for catch-all handlers only
+	}
+	s.handle(ctx, s.find(shared, m.in.Event()), m)
+}
+
+// find returns the handler for an event, wrapped.
+func (s *Socket) find(shared *handlers, name []byte) Handler {
+	if own := s.own.Load(); own != nil {
+		hs := own.load()
+		e := hs.events[string(name)]
+		if e == nil && shared.events[string(name)] == nil {
+			e = hs.fallback
+		}
+		if e != nil {
+			return wrap(e.bare, shared.wraps)
+		}
+	}
+	if e := shared.events[string(name)]; e != nil {
+		return e.chain
+	}
+	if e := shared.fallback; e != nil {
+		return e.chain
+	}
+	return shared.unhandled()
+}
+
+// unhandled returns the wraps around nothing: they see every event.
+func (hs *handlers) unhandled() Handler {
+	return wrap(HandlerFunc(func(context.Context, *Socket, *Message) error { return nil }), hs.wraps)
+}
+
+// handle calls h and deals with its failure.
+func (s *Socket) handle(ctx context.Context, h Handler, m *Message) {
+	err := call(ctx, h, s, m)
+	if err == nil {
+		return
+	}
+	attrs := []any{"event", string(m.in.Event()), "namespace", s.nsp, "id", s.id, "err", err}
+	level := slog.LevelWarn
+	if p, ok := errors.AsType[*PanicError](err); ok {
+		level = slog.LevelError
+		attrs = append(attrs, "stack", string(p.Stack))
+	} else if _, ok := errors.AsType[*Error](err); ok {
+		level = slog.LevelDebug // an answer, not a failure
+	}
+	s.c.srv.log.Log(ctx, level, "sio: handler failed", attrs...)
+	if m.HasAck() {
+		a := newAckError(err)
+		err := m.Ack(a)
+		if err != nil && a.Error.Data != nil {
+			a.Error.Data = nil // maybe it cannot be encoded
+			err = m.Ack(a)
+		}
+		if err != nil {
+			s.c.srv.log.Debug("sio: failure not acknowledged", "id", s.id, "err", err)
+		}
+	}
+}
+
+// call runs h and turns a panic into an error.
+func call(ctx context.Context, h Handler, s *Socket, m *Message) (err error) {
+	defer recovered(&err)
+	return h.Handle(ctx, s, m)
+}
+
+// protect runs user code and logs its failure.
+func (s *Socket) protect(what string, fn func() error) error {
+	err := protected(fn)
+	if err != nil {
+		s.c.srv.log.Error("sio: "+what+" failed", "namespace", s.nsp, "id", s.id, "err", err)
+	}
+	return err
+}
+
+func protected(fn func() error) (err error) {
+	defer recovered(&err)
+	return fn()
+}
+
+// recovered turns a panic into a PanicError in *err.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = &PanicError{Value: r, Stack: debug.Stack()}
+	}
+}

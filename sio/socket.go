@@ -1,0 +1,338 @@
+package sio
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/epio-go/epio/adapter"
+	"github.com/epio-go/epio/codec"
+	"github.com/epio-go/epio/eio"
+	"github.com/epio-go/epio/pool"
+)
+
+// Socket is a client in one namespace. A connection has one for every namespace
+// it joined. All methods are safe for concurrent use; a Socket may be kept after
+// it disconnected, when its methods do nothing or return ErrClosed.
+type Socket struct {
+	member adapter.Member
+
+	// immutable after the connect job has resolved the namespace
+	c    *client
+	ns   *Namespace
+	id   string
+	nsp  string    // the namespace's name
+	auth *codec.In // the CONNECT packet if it had a payload, else nil
+
+	// owned by the socket's goroutine
+	begun    bool // the connect job has run
+	admitted bool // it was successful
+
+	state atomic.Uint32 // 0, connected or gone
+	own   atomic.Pointer[handlerTable]
+
+	mu sync.Mutex
+	// guarded by mu
+	running bool // a goroutine has the queue
+	ended   bool // end was called
+	head    *event
+	tail    *event
+	acks    map[uint64]ackWaiter
+	life    *life
+	reason  Reason
+	data    any
+}
+
+// The states of a socket. They only move forward.
+const (
+	// The zero state: middlewares run. The socket may emit but receives no broadcasts.
+	_ uint32 = iota
+	// connected: CONNECT was answered.
+	connected
+	// gone: disconnected. Events that wait are still handled.
+	gone
+)
+
+// life is a socket's context, made when first asked for.
+type life struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+}
+
+func newSocket(c *client, in *codec.In) *Socket {
+	s := &Socket{c: c, running: true}
+	if ns := c.srv.static(in.Namespace); ns != nil {
+		s.ns, s.nsp = ns, ns.name
+	} else {
+		s.nsp = string(in.Namespace)
+	}
+	if in.HasPayload {
+		s.auth = in.Clone()
+	}
+	s.id = newID()
+	return s
+}
+
+// newID returns 20 url-safe characters from 15 random bytes. Adapters rely on the
+// length: it tells ids from other room names in clusters with Node servers.
+func newID() string {
+	var b [15]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// ID returns the socket's id: 20 characters, random, unique, different in each
+// namespace of a connection, and known to the client. It is also the name of a
+// room the socket is in.
+func (s *Socket) ID() string { return s.id }
+
+// Namespace returns the namespace the socket is in.
+func (s *Socket) Namespace() *Namespace { return s.ns }
+
+// Server returns the server.
+func (s *Socket) Server() *Server { return s.c.srv }
+
+// Conn returns the Engine.IO session behind the socket, which it shares with the
+// connection's other namespaces. Sending on it directly breaks the protocol.
+func (s *Socket) Conn() *eio.Session { return s.c.sess }
+
+// Connected reports whether the socket is connected: false while connect
+// middlewares run, and for good after the disconnect.
+func (s *Socket) Connected() bool { return s.state.Load() == connected }
+
+// Transport returns the transport in use now.
+func (s *Socket) Transport() eio.Transport { return s.c.sess.Transport() }
+
+// Request returns the HTTP request that opened the connection, newly parsed, or
+// nil after the handshake was dropped. It has no body and a background context.
+func (s *Socket) Request() *http.Request {
+	h := s.c.sess.Handshake()
+	if h == nil {
+		return nil
+	}
+	return h.Request()
+}
+
+// Auth decodes what the client passed as auth into what v points to, and leaves v
+// alone if that was nothing.
+func (s *Socket) Auth(v any) error {
+	if s.auth == nil {
+		return nil
+	}
+	return s.auth.DecodeData(v)
+}
+
+// PathValue returns what a wildcard of the namespace's pattern matched: for
+// Of("/tenant/{id}") and a client of /tenant/7, PathValue("id") is "7".
+func (s *Socket) PathValue(name string) string {
+	if s.ns == nil {
+		return ""
+	}
+	return s.ns.values[name]
+}
+
+// Context returns the context that handlers of this socket get. It is cancelled
+// at disconnect with the Reason as its cause.
+func (s *Socket) Context() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life == nil {
+		s.life = new(life)
+		s.life.ctx, s.life.cancel = context.WithCancelCause(s.c.srv.base)
+		if s.state.Load() == gone {
+			s.life.cancel(s.reason)
+		}
+	}
+	return s.life.ctx
+}
+
+// SetData stores a value with the socket, replacing an earlier one.
+func (s *Socket) SetData(v any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.data = v
+}
+
+// Data returns what SetData stored, nil at first.
+func (s *Socket) Data() any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.data
+}
+
+// DataOf returns the socket's data if it has the type T.
+func DataOf[T any](s *Socket) (v T, ok bool) {
+	v, ok = s.Data().(T)
+	return v, ok
+}
+
+// Join puts the socket into rooms. It may be called from a connect middleware;
+// broadcasts reach the socket once it is connected. It returns ErrClosed after
+// the disconnect.
+func (s *Socket) Join(rooms ...string) error {
+	if s.state.Load() == gone || s.index().Join(&s.member, rooms...) != nil {
+		return ErrClosed
+	}
+	return nil
+}
+
+// Leave takes the socket out of rooms.
+func (s *Socket) Leave(rooms ...string) { s.index().Leave(&s.member, rooms...) }
+
+// Rooms returns the rooms the socket is in, its own-id room among them, in no
+// particular order.
+func (s *Socket) Rooms() []string { return s.index().Rooms(&s.member) }
+
+func (s *Socket) index() *adapter.Index { return s.ns.index }
+
+// Emit sends an event with any number of arguments. []byte, at any depth, travels
+// as binary. It never blocks; see the package comment for what errors mean.
+func (s *Socket) Emit(event string, args ...any) error {
+	return s.emit(event, -1, args, false)
+}
+
+// Volatile returns a target for this socket whose packets are dropped when they
+// cannot leave at once.
+func (s *Socket) Volatile() Target { return Target{ns: s.ns, only: s, flags: adapter.Volatile} }
+
+// Timeout returns a target for this socket that bounds Call and Gather.
+func (s *Socket) Timeout(d time.Duration) Target { return Target{ns: s.ns, only: s, timeout: d} }
+
+// Compress returns a target for this socket; see Target.Compress.
+func (s *Socket) Compress(on bool) Target { return Target{ns: s.ns, only: s}.Compress(on) }
+
+// To selects the sockets in at least one of rooms, without this one.
+func (s *Socket) To(rooms ...string) Target { return s.Broadcast().To(rooms...) }
+
+// In is To.
+func (s *Socket) In(rooms ...string) Target { return s.To(rooms...) }
+
+// Except selects all sockets of the namespace but this one and those in rooms.
+func (s *Socket) Except(rooms ...string) Target { return s.Broadcast().Except(rooms...) }
+
+// Broadcast selects all sockets of the namespace but this one.
+func (s *Socket) Broadcast() Target { return Target{ns: s.ns, sender: s.id} }
+
+// Local is Broadcast on this server only.
+func (s *Socket) Local() Target { return s.Broadcast().Local() }
+
+// Handle registers a handler for an event of this socket alone. It goes before
+// the namespace's handler for the same event. The namespace's Wrap applies.
+func (s *Socket) Handle(event string, h Handler) { s.table().handle(event, h) }
+
+func (s *Socket) table() *handlerTable {
+	for {
+		if t := s.own.Load(); t != nil {
+			return t
+		}
+		s.own.CompareAndSwap(nil, new(handlerTable))
+	}
+}
+
+// Disconnect makes the socket leave its namespace; the client is told and does
+// not reconnect by itself. With close, all sockets of the connection leave, and it
+// is closed once everything sent before is delivered.
+func (s *Socket) Disconnect(close bool) {
+	if !close {
+		s.kick(ServerDisconnect)
+		return
+	}
+	if s.state.Load() == gone {
+		return // others may use the connection
+	}
+	s.c.mu.Lock()
+	all := s.c.socketsLocked()
+	s.c.mu.Unlock()
+	for _, o := range all {
+		o.kick(ServerDisconnect)
+	}
+	s.c.sess.Close(eio.ForcedClose)
+}
+
+// kick leaves and tells the client.
+func (s *Socket) kick(r Reason) {
+	s.c.remove(s) // being told may bring the next attempt to join
+	s.depart(r, true)
+}
+
+// name returns the namespace's name for the wire.
+func (s *Socket) name() string { return s.nsp }
+
+// send hands a frame to the connection. It takes f.
+func (s *Socket) send(f *pool.Frame) error {
+	if s.state.Load() == gone {
+		f.Release()
+		return ErrClosed
+	}
+	return s.sent(s.c.sess.Send(f))
+}
+
+// sent translates the session's answer and applies the policy for full buffers.
+func (s *Socket) sent(err error) error {
+	switch err {
+	case nil:
+		return nil
+	case eio.ErrBufferFull:
+		s.c.full()
+		return ErrBufferFull
+	}
+	return ErrClosed
+}
+
+// leave is the disconnect: no more packets in either direction, the context ends,
+// acknowledgements fail. Events that wait are still handled, then the disconnect
+// handlers run, on the socket's own goroutine.
+func (s *Socket) leave(r Reason) { s.depart(r, false) }
+
+// depart is leave; with tell, a client that was told of its CONNECT is told of
+// this, too.
+func (s *Socket) depart(r Reason, tell bool) {
+	s.mu.Lock()
+	was := s.state.Load()
+	if was == gone {
+		s.mu.Unlock()
+		return
+	}
+	s.state.Store(gone)
+	s.reason = r
+	acks, life := s.acks, s.life
+	s.acks = nil
+	start := !s.running
+	s.running = true
+	s.mu.Unlock()
+	if tell && was == connected {
+		// When this does not fit any more, the full connection ends anyway.
+		_ = s.sent(s.c.sess.Send(s.c.srv.cfg.Parser.EncodeDisconnect(s.nsp)))
+	}
+	if life != nil {
+		life.cancel(r)
+	}
+	if len(acks) > 0 {
+		s.c.calling(-len(acks))
+	}
+	for _, w := range acks {
+		w.failed(s, r)
+	}
+	if start {
+		s.c.srv.resume(s)
+	}
+}
+
+// end runs once, when a disconnected socket has handled its last event.
+func (s *Socket) end() {
+	if !s.admitted {
+		return // the connect job has cleaned up
+	}
+	s.mu.Lock()
+	r := s.reason
+	s.mu.Unlock()
+	for _, fn := range s.ns.tbl.load().disconnect {
+		s.protect("disconnect handler", func() error { fn(s, r); return nil })
+	}
+	s.index().Detach(&s.member)
+	s.c.srv.releaseNamespace(s.ns)
+}
