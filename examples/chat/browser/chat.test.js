@@ -1,0 +1,335 @@
+// Two people in two browser pages use the chat, the server goes away and comes back, and both carry on.
+//
+// CHROMIUM names the browser (default /usr/bin/chromium), CHAT the server program (default: built here).
+// The screenshots of the last run are in the folder the test prints.
+
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, afterEach, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const folder = fileURLToPath(new URL("..", import.meta.url));
+const deadline = 20_000;
+const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
+const desktop = { viewport: { width: 1280, height: 800 } };
+
+let program, browser, server, url, shots;
+
+before(async () => {
+  program = process.env.CHAT;
+  if (!program) {
+    program = path.join(folder, "../../bin/chat");
+    execFileSync("go", ["build", "-o", program, "."], { cwd: folder, stdio: "inherit" });
+  }
+  shots = await mkdtemp(path.join(tmpdir(), "epio-chat-"));
+  url = `http://127.0.0.1:${await freePort()}`;
+  await start();
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+});
+
+after(async () => {
+  await browser?.close();
+  if (server) await stop();
+});
+
+async function freePort() {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address();
+  probe.close();
+  await once(probe, "close");
+  return port;
+}
+
+async function start() {
+  server = spawn(program, ["-addr", new URL(url).host], { cwd: folder, stdio: ["ignore", "inherit", "inherit"] });
+  const end = Date.now() + deadline;
+  for (;;) {
+    try {
+      await (await fetch(url)).arrayBuffer();
+      return;
+    } catch (error) {
+      if (server.exitCode !== null || Date.now() > end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
+async function stop(signal = "SIGTERM") {
+  const exit = once(server, "exit");
+  server.kill(signal);
+  const [code] = await exit;
+  if (signal === "SIGTERM") assert.equal(code, 0, "the server ends cleanly");
+}
+
+// A Person is one page in a browser profile of its own.
+const people = [];
+class Person {
+  static async enter(name, room, options = desktop) {
+    const person = new Person();
+    person.name = name;
+    const context = await browser.newContext(options);
+    person.page = await context.newPage();
+    person.page.setDefaultTimeout(deadline);
+    person.errors = [];
+    person.page.on("pageerror", (error) => person.errors.push(error));
+    people.push(person);
+    await person.page.goto(url);
+    await person.page.fill("#name", name);
+    await person.page.fill("#first-room", room);
+    await person.page.click("#enter-form button");
+    await person.connected();
+    return person;
+  }
+
+  async say(text) {
+    await this.page.fill("#text", text);
+    await this.page.press("#text", "Enter");
+  }
+
+  // sees waits until the conversation is exactly this, [name, text] each, all delivered.
+  sees(...lines) {
+    return this.waits((want) => {
+      const items = [...document.querySelectorAll(".message")];
+      const got = items.map((m) => [m.querySelector(".from").textContent, m.querySelector("p").textContent]);
+      return JSON.stringify(got) === JSON.stringify(want) && !document.querySelector(".pending, .failed");
+    }, lines, `messages ${JSON.stringify(lines)}`);
+  }
+
+  seesHere(...names) {
+    return this.waits(
+      (want) => JSON.stringify([...document.querySelectorAll("#here li")].map((i) => i.textContent).sort()) === JSON.stringify(want),
+      names.sort(),
+      `people ${names}`,
+    );
+  }
+
+  seesTyping(text) {
+    return this.waits((want) => document.querySelector("#typing").textContent === want, text, `typing line "${text}"`);
+  }
+
+  state(name) {
+    return this.waits((want) => document.querySelector("#state").dataset.state === want, name, `state ${name}`);
+  }
+
+  connected() {
+    return this.state("connected");
+  }
+
+  async waits(condition, argument, what) {
+    try {
+      await this.page.waitForFunction(condition, argument, { timeout: deadline, polling: 50 });
+    } catch (error) {
+      const shot = path.join(shots, `failed-${this.name}.png`);
+      await this.page.screenshot({ path: shot });
+      throw new Error(`${this.name} does not see ${what} (${shot}); the page says:\n${await this.page.innerText("body")}`, { cause: error });
+    }
+  }
+
+  // overflow is how far the page is wider than the window.
+  overflow() {
+    return this.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  }
+
+  screenshot(name) {
+    return this.page.screenshot({ path: path.join(shots, `${name}.png`) });
+  }
+}
+
+afterEach(async () => {
+  for (const person of people.splice(0)) {
+    assert.deepEqual(person.errors, [], `errors on the page of ${person.name}`);
+    await person.page.context().close();
+  }
+});
+
+describe("chat", { timeout: 120_000 }, () => {
+  test("two people talk, see each other and see each other type", async () => {
+    const ada = await Person.enter("Ada", "talk");
+    await ada.seesHere("Ada (you)");
+    const bob = await Person.enter("Bob", "talk");
+    await ada.seesHere("Ada (you)", "Bob");
+    await bob.seesHere("Ada", "Bob (you)");
+
+    await ada.page.locator("#text").pressSequentially("Hel");
+    await bob.seesTyping("Ada is typing…");
+    await ada.say("Hello <b>Bob</b> & all 👋");
+    await bob.sees(["Ada", "Hello <b>Bob</b> & all 👋"]);
+    await bob.seesTyping("");
+    await bob.say("Hi");
+    const both = [["Ada", "Hello <b>Bob</b> & all 👋"], ["Bob", "Hi"]];
+    await ada.sees(...both);
+    await bob.sees(...both);
+    assert.equal(await ada.page.locator(".message.mine").count(), 1);
+
+    // What both say at the same time stands in the same order on both pages.
+    for (const i of [1, 2, 3, 4, 5]) await Promise.all([ada.say(`a${i}`), bob.say(`b${i}`)]);
+    for (const { page } of [ada, bob]) {
+      await page.waitForFunction(() => document.querySelectorAll(".message:not(.pending)").length === 12, undefined, { polling: 50 });
+    }
+    const texts = (person) => person.page.locator(".message p").allTextContents();
+    assert.deepEqual(await texts(ada), await texts(bob));
+
+    await bob.page.context().close();
+    await ada.seesHere("Ada (you)");
+  });
+
+  test("who comes later gets the history", async () => {
+    const ada = await Person.enter("Ada", "history");
+    await ada.say("first");
+    await ada.sees(["Ada", "first"]);
+    await ada.say("second");
+    await ada.sees(["Ada", "first"], ["Ada", "second"]);
+    const cyd = await Person.enter("Cyd", "history");
+    await cyd.sees(["Ada", "first"], ["Ada", "second"]);
+    await cyd.say("third");
+    await ada.sees(["Ada", "first"], ["Ada", "second"], ["Cyd", "third"]);
+  });
+
+  test("rooms are apart, and one can move between them", async () => {
+    const ada = await Person.enter("Ada", "north");
+    const bob = await Person.enter("Bob", "south");
+    await ada.say("only north");
+    await ada.sees(["Ada", "only north"]);
+    await bob.sees();
+    await bob.page.click('#rooms button:has-text("north")');
+    await bob.sees(["Ada", "only north"]);
+    await ada.seesHere("Ada (you)", "Bob");
+    await bob.page.fill("#room", "brand new");
+    await bob.page.press("#room", "Enter");
+    await bob.seesHere("Bob (you)");
+    await ada.seesHere("Ada (you)");
+    await ada.page.waitForSelector('#rooms button:has-text("brand new")');
+    assert.equal(await bob.page.textContent("#title"), "brand new");
+  });
+
+  test("who reads older messages is not moved, but told about new ones", async () => {
+    const ada = await Person.enter("Ada", "scroll");
+    const bob = await Person.enter("Bob", "scroll");
+    const lines = [];
+    for (let i = 1; i <= 30; i++) {
+      await ada.say(`line ${i}`);
+      lines.push(["Ada", `line ${i}`]);
+      await ada.sees(...lines);
+    }
+    await bob.sees(...lines);
+    const position = () => bob.page.evaluate(() => document.querySelector("#scroller").scrollTop);
+    assert.ok((await position()) > 100, "the newest message is in view");
+    await bob.page.evaluate(() => (document.querySelector("#scroller").scrollTop = 40));
+    await ada.say("news");
+    await bob.page.waitForSelector("#unread:not([hidden])");
+    assert.equal(await position(), 40);
+    assert.match(await bob.page.textContent("#unread"), /^1 new message/);
+    await bob.page.click("#unread");
+    await bob.page.waitForSelector("#unread", { state: "hidden" });
+    assert.ok((await position()) > 100);
+  });
+
+  test("a name is asked for again when the server refuses it", async () => {
+    const page = await browser.newPage();
+    await page.goto(url);
+    await page.fill("#name", "   ");
+    await page.click("#enter-form button");
+    await page.waitForFunction(() => document.querySelector("#enter-error").textContent !== "", undefined, { timeout: deadline });
+    assert.ok(await page.isVisible("#enter"));
+    await page.close();
+  });
+
+  for (const signal of ["SIGTERM", "SIGKILL"]) {
+    test(`both come back by themselves after the server ended with ${signal}`, async () => {
+      const room = `back ${signal}`;
+      const ada = await Person.enter("Ada", room, desktop);
+      const bob = await Person.enter("Bob", room, phone);
+      await ada.say("before");
+      await ada.sees(["Ada", "before"]);
+      await bob.sees(["Ada", "before"]);
+      await stop(signal);
+      await Promise.all([ada.state("offline"), bob.state("offline")]);
+      await start();
+      await Promise.all([ada.connected(), bob.connected()]);
+      await ada.waits(() => document.querySelectorAll("#here li").length === 2, undefined, "both people");
+      await ada.seesHere("Ada (you)", "Bob");
+      await ada.say("after");
+      await bob.sees(["Ada", "before"], ["Ada", "after"]);
+      await bob.say("still here");
+      await ada.sees(["Ada", "before"], ["Ada", "after"], ["Bob", "still here"]);
+      assert.equal(await ada.page.locator(".message.mine").count(), 2, "one's own messages stay one's own");
+    });
+  }
+
+  test("what is said while offline is marked as not sent", async () => {
+    const ada = await Person.enter("Ada", "offline");
+    await stop();
+    await ada.state("offline");
+    await ada.say("into the void");
+    await ada.page.waitForSelector(".message.failed");
+    await start();
+    await ada.connected();
+  });
+
+  test("works over polling alone", async () => {
+    const ada = await Person.enter("Ada", "polling");
+    const bob = await browser.newContext(desktop).then(async (context) => {
+      // Without WebSocket the client stays on polling, as behind a proxy that does not let it through.
+      await context.addInitScript(() => delete window.WebSocket);
+      const person = new Person();
+      Object.assign(person, { name: "Bob", page: await context.newPage(), errors: [] });
+      people.push(person);
+      await person.page.goto(url);
+      await person.page.fill("#name", "Bob");
+      await person.page.fill("#first-room", "polling");
+      await person.page.click("#enter-form button");
+      await person.connected();
+      return person;
+    });
+    await ada.say("can you hear me");
+    await bob.sees(["Ada", "can you hear me"]);
+    await bob.say("yes");
+    await ada.sees(["Ada", "can you hear me"], ["Bob", "yes"]);
+  });
+
+  test("fits a phone and a desktop, light and dark", async () => {
+    for (const [size, options] of Object.entries({ phone, desktop })) {
+      for (const colorScheme of ["light", "dark"]) {
+        const room = `look ${size} ${colorScheme}`;
+        const other = await Person.enter("Grace", room);
+        await other.say("Has anybody seen the new release notes?");
+        const person = await Person.enter("Ada", room, { ...options, colorScheme });
+        await person.sees(["Grace", "Has anybody seen the new release notes?"]);
+        await person.say("Yes, reading them right now. A very long word to see how it breaks: " + "abcdefghijklmnopqrstuvwxyz".repeat(4));
+        await other.say("Good ☺");
+        await person.page.waitForFunction(() => document.querySelectorAll(".message:not(.pending)").length === 3);
+        await other.page.locator("#text").pressSequentially("and");
+        await person.seesTyping("Grace is typing…");
+        assert.equal(await person.overflow(), 0, `${size} scrolls sideways`);
+        await person.screenshot(`${size}-${colorScheme}`);
+        if (size === "phone") {
+          await person.page.click("#toggle");
+          await person.page.waitForSelector("#side.open");
+          await person.page.evaluate(() => Promise.all(document.querySelector("#side").getAnimations().map((a) => a.finished)));
+          await person.screenshot(`${size}-${colorScheme}-side`);
+          await person.page.press("body", "Escape");
+        }
+      }
+    }
+    console.log(`screenshots in ${shots}`);
+  });
+});

@@ -1,0 +1,116 @@
+// Command chat is a chat with rooms: a complete, small Socket.IO application, page included.
+//
+//	npm ci                      # fetches the official JavaScript client
+//	go run . -addr :3000
+//
+// main.go starts and stops the server, chat.go holds the events, hub.go the state, web/ the page.
+package main
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/epio-go/epio/sio"
+)
+
+//go:embed web
+var web embed.FS
+
+func main() {
+	log.SetFlags(0)
+	addr := flag.String("addr", ":3000", "address to listen on")
+	client := flag.String("client", "", "folder with socket.io.min.js (default: where npm ci puts it)")
+	flag.Parse()
+	if err := run(*addr, *client); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(addr, client string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	pages, err := pages(client)
+	if err != nil {
+		return err
+	}
+	srv, err := sio.New(sio.Config{Logger: slog.Default()})
+	if err != nil {
+		return err
+	}
+	register(srv, newHub())
+
+	// The Socket.IO server listens itself, which is its fastest way in, and hands all other requests to the page's handler.
+	// In an existing web server it would be mux.Handle("/socket.io/", srv) instead.
+	srv.SetFallback(pages)
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	fmt.Printf("chat at http://%s\n", browsable(ln.Addr()))
+
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	fmt.Println("shutting down")
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return srv.Shutdown(ctx)
+}
+
+// pages serves the page, and the client library from client or from where npm ci has put it.
+func pages(client string) (http.Handler, error) {
+	const library = "socket.io.min.js"
+	places := []string{client}
+	if client == "" {
+		installed := filepath.Join("node_modules", "socket.io-client", "dist")
+		places = []string{installed, filepath.Join("examples", "chat", installed)}
+	}
+	for _, place := range places {
+		file := filepath.Join(place, library)
+		if _, err := os.Stat(file); err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			return nil, err
+		}
+		files, err := fs.Sub(web, "web")
+		if err != nil {
+			return nil, err
+		}
+		mux := http.NewServeMux()
+		mux.Handle("GET /", http.FileServerFS(files))
+		mux.HandleFunc("GET /"+library, func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) })
+		return mux, nil
+	}
+	return nil, fmt.Errorf("%s not found in %q: run npm ci in examples/chat first", library, places)
+}
+
+// browsable turns a listener's address into one a browser can open.
+func browsable(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

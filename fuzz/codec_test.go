@@ -1,0 +1,113 @@
+package fuzz
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/epio-go/epio/codec"
+	"github.com/epio-go/epio/pool"
+)
+
+// FuzzEngineIOPayload reads the body of a polling POST.
+func FuzzEngineIOPayload(f *testing.F) {
+	text := codec.NewTextFrame(codec.Message, "héllo\u2028")
+	binary := codec.NewBinaryFrame([]byte{0, 1, 254, 255})
+	body := codec.AppendPayload(codec.AppendPayload(nil, text.Bytes()), binary.Bytes())
+	text.Release()
+	binary.Release()
+	for _, seed := range []string{string(body), "2", "4", "b", "bAQ==", "4a\x1e\x1e4b", "9", "\x1e", "4\xff\xfe", "2probe\x1e5"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r := codec.NewPayloadReader(bytes.Clone(body))
+		packets, size := 0, 0
+		for {
+			p, err := r.Next()
+			if err != nil {
+				if _, violation := errors.AsType[*codec.ProtocolError](err); !violation && err != io.EOF {
+					t.Fatalf("unexpected kind of error: %v", err)
+				}
+				break
+			}
+			packets++
+			size += len(p.Data)
+		}
+		// U+FFFD is three bytes for one; nothing else grows.
+		if packets > len(body)+1 || size > 3*len(body) {
+			t.Fatalf("%d bytes became %d packets of %d bytes", len(body), packets, size)
+		}
+	})
+}
+
+// FuzzSocketIO feeds a decoder with a text message and what follows it, cut into
+// attachments, and sends back whatever it accepts.
+func FuzzSocketIO(f *testing.F) {
+	limits := &codec.Limits{MaxAttachments: 4, MaxAttachmentBytes: 1 << 16, MaxDepth: 32}
+	for _, args := range [][]any{{}, {1, "two", nil, true}, {map[string]any{"a": []any{1.5, "\u2028"}}}, {[]byte{1, 2}, map[string]any{"b": []byte{}}}} {
+		frame, err := codec.JSON.EncodeEvent("/ns", 12, "event", args)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var text, rest []byte
+		for binary, part := range codec.Parts(frame.Bytes()) {
+			if binary {
+				rest = append(rest, part...)
+			} else {
+				text = append(text, part[1:]...)
+			}
+		}
+		frame.Release()
+		f.Add(text, rest, 2)
+	}
+	for _, seed := range []string{"0", `0/a,{"token":1}`, "1", "3[]", `31["x"]`, "4", "5", `51-["a",{"_placeholder":true,"num":0}]`, "2[", "[[[[", `2["a",[[[[[[]]]]]]]`} {
+		f.Add([]byte(seed), []byte{1, 2, 3}, 1)
+	}
+	f.Fuzz(func(t *testing.T, text, rest []byte, cut int) {
+		before := pool.Live()
+		defer func() {
+			if leaked := pool.Live() - before; leaked != 0 {
+				t.Fatalf("%d buffers leaked", leaked)
+			}
+		}()
+		d := codec.JSON.NewDecoder(limits)
+		defer d.Close()
+		in, err := d.Text(bytes.Clone(text))
+		for in == nil && err == nil {
+			n := min(max(cut, 0), len(rest))
+			in, err = d.Binary(bytes.Clone(rest[:n]))
+			rest = rest[n:]
+		}
+		if err != nil {
+			if _, violation := errors.AsType[*codec.ProtocolError](err); !violation {
+				t.Fatalf("unexpected kind of error: %v", err)
+			}
+			return
+		}
+		defer in.Release()
+		again(t, in)
+	})
+}
+
+// again decodes the arguments and sends them back.
+func again(t *testing.T, in *codec.In) {
+	if in.Type != codec.Event && in.Type != codec.Ack {
+		return
+	}
+	args := make([]any, in.Len())
+	for i := range args {
+		if in.Attachments() == 0 && !json.Valid(in.Raw(i)) {
+			t.Fatalf("argument %d is not JSON: %q", i, in.Raw(i))
+		}
+		if err := in.Decode(i, &args[i]); err != nil {
+			return // a number beyond float64, for example
+		}
+	}
+	frame, err := codec.JSON.EncodeAck(string(in.Namespace), in.ID, args)
+	if err != nil {
+		t.Fatalf("what was received cannot be sent: %v", err)
+	}
+	frame.Release()
+}
