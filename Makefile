@@ -1,0 +1,37 @@
+# Every target installs what it needs (npm packages, tools, Chromium when run as root on Debian). What cannot be
+# installed is skipped with a message, except with CI=true or REQUIRE_SERVICES=1: then it is a failure.
+
+.PHONY: help chat test test-go test-js test-browser check build bench fuzz clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+chat: ## Run the chat example at http://localhost:3000 (ADDR=:8080 for another port)
+	@scripts/chat
+
+test: ## Run all tests: Go (race, plain, invariants), JavaScript client, browser
+	@scripts/test
+
+test-go: ## Run the Go tests of all modules only
+	@scripts/test race plain invariants
+
+test-js: ## Run the official JavaScript client against the server only
+	@scripts/test js js-race
+
+test-browser: ## Run the chat example in Chromium only
+	@scripts/test browser
+
+check: ## Check format, vet, lint, modernity, go.mod files, generated code
+	@scripts/check
+
+build: ## Build every program into bin/
+	@scripts/build
+
+bench: ## Run the Go benchmarks (BENCH=regexp COUNT=10 OUT=file)
+	@scripts/bench
+
+fuzz: ## Run every fuzz function for a while (FUZZTIME=1m FUZZ=name)
+	@scripts/fuzz $(FUZZ)
+
+clean: ## Remove what was built or installed in the checkout
+	rm -rf bin test/node_modules examples/chat/node_modules
