@@ -18,9 +18,7 @@ type joinRequest struct {
 }
 
 type joinResponse struct {
-	Messages []message  `json:"messages"`
-	Here     []person   `json:"here"`
-	Rooms    []roomInfo `json:"rooms"`
+	Messages []message `json:"messages"`
 }
 
 type sayRequest struct {
@@ -50,7 +48,7 @@ func register(srv *sio.Server, h *hub) {
 		if err := s.Join(room); err != nil {
 			return joinResponse{}, err
 		}
-		return h.join(person{ID: s.ID(), Name: name, room: room}, r.After, tell), nil
+		return joinResponse{h.join(person{ID: s.ID(), Name: name, room: room}, r.After, tell)}, nil
 	})
 
 	sio.OnAck(srv, "say", func(_ context.Context, s *sio.Socket, r sayRequest) (message, error) {

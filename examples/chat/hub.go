@@ -60,8 +60,9 @@ func newHub() *hub {
 	return h
 }
 
-// join puts somebody into p.room, and returns what a page has to know then; the messages only if newer than after.
-func (h *hub) join(p person, after int64, tell announcer) joinResponse {
+// join puts somebody into p.room, and returns what was said there after the message after. It tells the room, the newcomer
+// included; who is there must not also be in what join returns, which another newcomer's announcement may overtake.
+func (h *hub) join(p person, after int64, tell announcer) []message {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := h.rooms[p.room]
@@ -73,14 +74,9 @@ func (h *hub) join(p person, after int64, tell announcer) joinResponse {
 	h.people[p.ID] = p
 	r.people = append(r.people, p)
 	r.used = h.now()
-	rooms := h.list()
-	tell(p.room, r.people, rooms)
+	tell(p.room, r.people, h.list())
 	newer, _ := slices.BinarySearchFunc(r.messages, after, func(m message, id int64) int { return cmp.Compare(m.ID, id+1) })
-	return joinResponse{
-		Messages: append([]message{}, r.messages[newer:]...), // never nil: JSON's null is no list
-		Here:     slices.Clone(r.people),
-		Rooms:    rooms,
-	}
+	return append([]message{}, r.messages[newer:]...) // never nil: JSON's null is no list
 }
 
 // leave takes somebody out of the room they are in.

@@ -74,7 +74,7 @@ func TestHubHistory(t *testing.T) {
 
 	joined := func(after int64) []string {
 		defer h.leave("2", quiet)
-		return texts(h.join(person{ID: "2", Name: "Bob", room: "x"}, after, quiet).Messages)
+		return texts(h.join(person{ID: "2", Name: "Bob", room: "x"}, after, quiet))
 	}
 	all := joined(0)
 	equal(t, len(all), maxMessages)

@@ -126,6 +126,26 @@ class Person {
     return this.waits((want) => document.querySelector("#typing").textContent === want, text, `typing line "${text}"`);
   }
 
+  // typesUntil goes on typing until the other one sees it. One key is not enough: "typing" is volatile, so it gets lost while
+  // the other's connection is being upgraded.
+  async typesUntil(other) {
+    const text = this.page.locator("#text");
+    const seen = other.seesTyping(`${this.name} is typing…`);
+    let done = false;
+    const typing = (async () => {
+      while (!done) {
+        await text.fill("");
+        await text.pressSequentially("Hel", { delay: 50 });
+      }
+    })();
+    try {
+      await seen;
+    } finally {
+      done = true;
+      await typing;
+    }
+  }
+
   state(name) {
     return this.waits((want) => document.querySelector("#state").dataset.state === want, name, `state ${name}`);
   }
@@ -169,8 +189,7 @@ describe("chat", { timeout: 120_000 }, () => {
     await ada.seesHere("Ada (you)", "Bob");
     await bob.seesHere("Ada", "Bob (you)");
 
-    await ada.page.locator("#text").pressSequentially("Hel");
-    await bob.seesTyping("Ada is typing…");
+    await ada.typesUntil(bob);
     await ada.say("Hello <b>Bob</b> & all 👋");
     await bob.sees(["Ada", "Hello <b>Bob</b> & all 👋"]);
     await bob.seesTyping("");
@@ -317,8 +336,7 @@ describe("chat", { timeout: 120_000 }, () => {
         await person.say("Yes, reading them right now. A very long word to see how it breaks: " + "abcdefghijklmnopqrstuvwxyz".repeat(4));
         await other.say("Good ☺");
         await person.page.waitForFunction(() => document.querySelectorAll(".message:not(.pending)").length === 3);
-        await other.page.locator("#text").pressSequentially("and");
-        await person.seesTyping("Grace is typing…");
+        await other.typesUntil(person);
         assert.equal(await person.overflow(), 0, `${size} scrolls sideways`);
         await person.screenshot(`${size}-${colorScheme}`);
         if (size === "phone") {

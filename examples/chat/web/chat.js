@@ -1,6 +1,6 @@
 // The page's side of the chat. The server's side is ../main.go; both list the same events.
 //
-//   to the server    join {name, room, after} → ack {messages, here, rooms} or {error}
+//   to the server    join {name, room, after} → ack {messages} or {error}; "here" and "rooms" come as events
 //                    say {text}               → ack message or {error}
 //                    typing (volatile)
 //   from the server  message {id, from, name, text, at}
@@ -55,8 +55,6 @@ async function join() {
   $("enter").hidden = true;
   $("chat").hidden = false;
   showState("connected", "Connected");
-  showHere(answer.here);
-  showRooms(answer.rooms);
   // Messages can arrive by event before this answer does; show() skips what is there already.
   for (const message of answer.messages) show(message, !entered);
   if (!entered) {
