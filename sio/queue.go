@@ -59,20 +59,23 @@ func (s *Socket) push(in *codec.In) {
 	}
 }
 
-// serve runs the connect job, the first time, and then events until there are
-// none. The caller has set running and counted the socket as busy.
-func (s *Socket) serve() {
-	defer s.c.srv.busy.done()
+// turn is how many events a socket handles before it lets the others that wait go first.
+const turn = 64
+
+// serve runs the connect job, the first time, and then events. The caller has set
+// running and counted the socket as busy. It reports whether the socket wants
+// another turn; otherwise there was nothing left to do.
+func (s *Socket) serve() (more bool) {
+	defer func() {
+		if !more {
+			s.c.srv.busy.done()
+		}
+	}()
 	if !s.begun {
 		s.begun = true
 		s.connect()
 	}
-	s.run()
-}
-
-// run handles events until there are none.
-func (s *Socket) run() {
-	for {
+	for range turn {
 		s.mu.Lock()
 		e := s.head
 		if e == nil {
@@ -84,7 +87,7 @@ func (s *Socket) run() {
 			}
 			s.running = false
 			s.mu.Unlock()
-			return
+			return false
 		}
 		if s.head = e.next; s.head == nil {
 			s.tail = nil
@@ -95,6 +98,7 @@ func (s *Socket) run() {
 		e.recycle()
 		s.c.handled(size)
 	}
+	return true
 }
 
 // dispatch runs the handlers for one event.

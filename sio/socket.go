@@ -32,6 +32,8 @@ type Socket struct {
 	begun    bool // the connect job has run
 	admitted bool // it was successful
 
+	next *Socket // guarded by the mutex of workers
+
 	state atomic.Uint32 // 0, connected or gone
 	own   atomic.Pointer[handlerTable]
 
