@@ -77,7 +77,8 @@ type Adapter interface {
 	ServerSideCall(ctx context.Context, event string, args []any) ([]any, error)
 }
 
-// Factory makes the adapter of one namespace. It does no I/O; Init does.
+// Factory makes the adapter of one namespace. It does no I/O, since it runs under a
+// lock of the server; Init does.
 type Factory func(Host) Adapter
 
 // Host is the namespace an adapter works for, as far as messages from other

@@ -242,7 +242,7 @@ func (t *Target) gather(g *gathering, event string, args []any) error {
 		if err != nil {
 			return err
 		}
-		n, err := ns.adapter.BroadcastWithAck(b, b.opts(), g)
+		n, err := ns.connectedAdapter().BroadcastWithAck(b, b.opts(), g)
 		b.finish()
 		if err != nil {
 			return fmt.Errorf("sio: publish %q: %w", event, err)

@@ -82,7 +82,7 @@ func (t *Target) broadcast(event string, args []any) error {
 	if err != nil {
 		return err
 	}
-	err = t.ns.adapter.Broadcast(b, b.opts())
+	err = t.ns.connectedAdapter().Broadcast(b, b.opts())
 	b.finish()
 	if err != nil {
 		return fmt.Errorf("sio: publish %q: %w", event, err)

@@ -44,6 +44,7 @@ func (s *Socket) connect() {
 		s.nsp = s.ns.name // one string for all sockets; look-ups read it meanwhile
 		s.c.mu.Unlock()
 	}
+	s.ns.connectedAdapter()
 	index := s.index()
 	if err := index.Attach(&s.member, (*receiver)(s)); err != nil {
 		s.refuse(err)

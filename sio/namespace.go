@@ -6,6 +6,7 @@ import (
 	"iter"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,7 @@ type Namespace struct {
 	match   func(ctx context.Context, name string, h *Handshake) (map[string]string, bool)
 	parent  *Namespace
 
+	init  sync.Once // connects the adapter
 	ackID atomic.Uint64
 
 	// guarded by srv.mu
@@ -127,7 +129,23 @@ func (n *Namespace) Socket(id string) *Socket {
 }
 
 // Adapter returns the namespace's adapter, nil for a parent.
-func (n *Namespace) Adapter() adapter.Adapter { return n.adapter }
+func (n *Namespace) Adapter() adapter.Adapter {
+	if n.adapter == nil {
+		return nil
+	}
+	return n.connectedAdapter()
+}
+
+// connectedAdapter returns the adapter, connected. The first call does that, which may
+// take a while; others wait for it.
+func (n *Namespace) connectedAdapter() adapter.Adapter {
+	n.init.Do(func() {
+		if err := n.adapter.Init(n.srv.base); err != nil {
+			n.srv.log.Error("sio: adapter not initialized", "namespace", n.name, "err", err)
+		}
+	})
+	return n.adapter
+}
 
 // host is a Namespace as its adapter sees it.
 type host Namespace

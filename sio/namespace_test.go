@@ -335,3 +335,48 @@ func TestClientGoneWhileMatching(t *testing.T) {
 		}
 	})
 }
+
+// slowAdapter takes its time to connect.
+type slowAdapter struct {
+	adapter.Adapter
+	entered chan<- struct{}
+	open    <-chan struct{}
+}
+
+func (a *slowAdapter) Init(ctx context.Context) error {
+	a.entered <- struct{}{}
+	<-a.open
+	return a.Adapter.Init(ctx)
+}
+
+// While the adapter of one namespace connects, the others go on, and who needs that
+// one waits for it.
+func TestNamespaceConnectsItsAdapterAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		entered, open := make(chan struct{}, 1), make(chan struct{})
+		r := memory(t, Config{Adapter: func(h adapter.Host) adapter.Adapter {
+			a := adapter.MemoryFactory(h)
+			if h.Namespace() != "/t/1" {
+				return a
+			}
+			return &slowAdapter{a, entered, open}
+		}})
+		r.srv.Of("/t/{id}")
+		p := r.websocket()
+		p.send("40/t/1,")
+		receive(t, entered)
+		q := r.websocket()
+		q.join("/t/2")
+		other, _ := r.join()
+		r.srv.Of("/static")
+		must(t, r.srv.Emit("news"))
+		other.want(`42["news"]`)
+		w := r.websocket()
+		w.send("40/t/1,")
+		close(open)
+		w.joined("/t/1")
+		if n := len(entered); n != 0 {
+			t.Errorf("connected %d times more", n)
+		}
+	})
+}

@@ -95,12 +95,14 @@ func (srv *Server) Of(name string) *Namespace {
 		})
 	}
 	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	if ns := (*srv.names.Load())[name]; ns != nil {
-		ns.users++ // never removed, should it be a child
-		return ns
+	ns := (*srv.names.Load())[name]
+	if ns == nil {
+		ns = srv.addLocked(&Namespace{name: name, tbl: new(handlerTable)})
 	}
-	return srv.addLocked(&Namespace{name: name, tbl: new(handlerTable), users: 1})
+	ns.users++ // never removed, should it be a child
+	srv.mu.Unlock()
+	ns.connectedAdapter()
+	return ns
 }
 
 // OfFunc makes a parent for all names that match reports true for. match runs on
@@ -127,14 +129,11 @@ func (srv *Server) addParent(name string, match func(context.Context, string, *H
 	return p
 }
 
-// addLocked makes ns known.
+// addLocked makes ns known. Its adapter is connected later, without the lock.
 func (srv *Server) addLocked(ns *Namespace) *Namespace {
 	ns.srv = srv
 	ns.adapter = srv.cfg.Adapter((*host)(ns))
 	ns.index = ns.adapter.Index()
-	if err := ns.adapter.Init(srv.base); err != nil {
-		srv.log.Error("sio: adapter not initialized", "namespace", ns.name, "err", err)
-	}
 	names := maps.Clone(*srv.names.Load())
 	names[ns.name] = ns
 	srv.names.Store(&names)
@@ -197,7 +196,7 @@ func (srv *Server) releaseNamespace(ns *Namespace) {
 }
 
 func (srv *Server) closeAdapter(ctx context.Context, ns *Namespace) {
-	if err := ns.adapter.Close(ctx); err != nil {
+	if err := ns.connectedAdapter().Close(ctx); err != nil {
 		srv.log.Warn("sio: adapter not closed cleanly", "namespace", ns.name, "err", err)
 	}
 }

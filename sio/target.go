@@ -151,7 +151,7 @@ func (t Target) Sockets() iter.Seq[*Socket] {
 func (t Target) FetchSockets(ctx context.Context) ([]adapter.SocketInfo, error) {
 	var all []adapter.SocketInfo
 	for _, ns := range t.namespaces() {
-		infos, err := ns.adapter.FetchSockets(ctx, t.opts())
+		infos, err := ns.connectedAdapter().FetchSockets(ctx, t.opts())
 		for i, info := range infos {
 			if info.Local != nil {
 				infos[i] = info.Local.Info()
@@ -184,7 +184,7 @@ func (t Target) Disconnect(close bool) error {
 
 func (t Target) each(fn func(adapter.Adapter, adapter.Opts) error) error {
 	for _, ns := range t.namespaces() {
-		if err := fn(ns.adapter, t.opts()); err != nil {
+		if err := fn(ns.connectedAdapter(), t.opts()); err != nil {
 			return err
 		}
 	}
