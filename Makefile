@@ -1,7 +1,7 @@
 # Every target installs what it needs (npm packages, tools, Chromium when run as root on Debian). What cannot be
 # installed is skipped with a message, except with CI=true or REQUIRE_SERVICES=1: then it is a failure.
 
-.PHONY: help chat test test-go test-js test-browser check build bench fuzz clean
+.PHONY: help chat test test-go test-js test-browser check build bench bench-compare fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ build: ## Build every program into bin/
 
 bench: ## Run the Go benchmarks (BENCH=regexp COUNT=10 OUT=file)
 	@scripts/bench
+
+bench-compare: ## Compare the Go benchmarks with those of a revision (BASE=rev BENCH=regexp PKG=./codec COUNT=6)
+	@scripts/bench-compare
 
 fuzz: ## Run every fuzz function for a while (FUZZTIME=1m FUZZ=name)
 	@scripts/fuzz $(FUZZ)
