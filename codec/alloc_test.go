@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 
 	"github.com/epio-go/epio/internal/invariants"
@@ -30,7 +31,9 @@ func TestAllocations(t *testing.T) {
 	body := []byte("4hello\x1ebAQID\x1e4world")
 	d := JSON.NewDecoder(nil)
 	frame := NewBinaryFrame(bytes.Repeat([]byte("x"), 100))
-	payload := make([]byte, 0, 1000)
+	large := make([]byte, 64<<10)
+	manyBinary := fmt.Appendf(nil, `5%d-["e"%s]`, DefaultMaxAttachments, placeholders(DefaultMaxAttachments))
+	scratch, payload := make([]byte, len(body)), make([]byte, 0, 1000)
 
 	// The one allocation of encoding a value through the library is its own (it
 	// takes the address of the interface).
@@ -46,7 +49,9 @@ func TestAllocations(t *testing.T) {
 		{"encode nested binary", 4, func() { must(JSON.EncodeEvent("/", -1, "e", nestedBinary)).Release() }},
 		{"encode connect", 1, func() { JSON.EncodeConnect("/", "oSO0OpakMV_3jnilAAAA", "").Release() }},
 		{"encode disconnect", 0, func() { JSON.EncodeDisconnect("/").Release() }},
-		{"frames", 0, func() { NewTextFrame(Message, attachment).Release() }},
+		{"text frame", 0, func() { NewTextFrame(Message, attachment).Release() }},
+		{"binary frame", 0, func() { NewBinaryFrame(large).Release() }},
+		{"base64 frame", 0, func() { NewBase64Frame(frame.Bytes()).Release() }},
 		{"decode event", 0, func() {
 			in, _ := d.Text(event)
 			in.Release()
@@ -72,15 +77,29 @@ func TestAllocations(t *testing.T) {
 			in, _ := d.Binary(attachment)
 			in.Release()
 		}},
-		{"payload", 0, func() {
-			r := NewPayloadReader(body)
+		{"decode many attachments", 1, func() { // as above
+			d.Text(manyBinary)
+			var in *In
+			for range DefaultMaxAttachments {
+				in, _ = d.Binary(attachment)
+			}
+			in.Release()
+		}},
+		{"split payload", 0, func() {
+			copy(scratch, body) // reading decodes in place
+			r := NewPayloadReader(scratch)
+			packets := 0
 			for {
 				if _, err := r.Next(); err != nil {
 					break
 				}
+				packets++
 			}
-			payload = AppendPayload(payload[:0], frame.Bytes())
+			if packets != 3 {
+				t.Errorf("%d packets, want 3", packets)
+			}
 		}},
+		{"join payload", 0, func() { payload = AppendPayload(payload[:0], frame.Bytes()) }},
 	} {
 		tc.f()
 		if got := testing.AllocsPerRun(200, tc.f); got > tc.max {
