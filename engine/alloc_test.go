@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"fmt"
 	"io"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/epio-go/epio/internal/invariants"
 	"github.com/epio-go/epio/pool"
@@ -139,44 +137,4 @@ func TestReceiveAllocations(t *testing.T) {
 		}
 		t.Logf("%v allocations per message", n)
 	})
-}
-
-func BenchmarkSend(b *testing.B) {
-	for _, size := range []int{100, 10_000} {
-		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
-			_, c, client := adopted(b, Options{}, newHandler(consume))
-			client.SetDeadline(time.Time{})
-			f := frame(make([]byte, size))
-			buf := make([]byte, size)
-			b.SetBytes(int64(size))
-			b.ReportAllocs()
-			for b.Loop() {
-				f.Retain(1)
-				c.Send(f)
-				io.ReadFull(client, buf)
-			}
-		})
-	}
-}
-
-func BenchmarkFanOut(b *testing.B) {
-	if New(Options{}).reactor == nil {
-		b.Skip("no reactor on this platform")
-	}
-	for _, receivers := range []int{10, 300} {
-		b.Run(fmt.Sprintf("receivers=%d", receivers), func(b *testing.B) {
-			s := newBroadcaster(b, Options{}, receivers)
-			for _, nc := range s.clients {
-				nc.SetDeadline(time.Time{})
-			}
-			buf := make([]byte, 100)
-			b.ReportAllocs()
-			for b.Loop() {
-				s.send()
-				if err := s.await(buf); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
 }

@@ -148,9 +148,14 @@ func BenchmarkFrameQueue(b *testing.B) {
 				for range depth {
 					q.push(f)
 				}
+				sent := 0
 				for !q.empty() {
 					k := q.gather(bufs[:])
 					q.advance(k * f.Len())
+					sent += k
+				}
+				if sent != depth {
+					b.Fatalf("%d frames left, want %d", sent, depth)
 				}
 			}
 		})

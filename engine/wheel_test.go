@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"sync"
@@ -447,28 +446,5 @@ func TestWheelConcurrent(t *testing.T) {
 	eventually(t, "all timers have fired", func() bool { return fired.Load() >= int64(len(racers)) })
 	if n := fired.Load(); n != int64(len(racers)) {
 		t.Errorf("%d timers fired %d times", len(racers), n)
-	}
-}
-
-func BenchmarkWheelReset(b *testing.B) {
-	for _, armed := range []int{0, 100_000} {
-		for _, delay := range []time.Duration{time.Second, 25 * time.Second, time.Hour} {
-			b.Run(fmt.Sprintf("armed=%d/delay=%v", armed, delay), func(b *testing.B) {
-				w := NewWheel()
-				defer w.Stop()
-				nop := funcExpirer(func(*Timer) {})
-				others := make([]Timer, armed)
-				for i := range others {
-					others[i].Init(w, nop)
-					others[i].Reset(time.Hour + time.Duration(i)*time.Millisecond)
-				}
-				var tm Timer
-				tm.Init(w, nop)
-				b.ReportAllocs()
-				for b.Loop() {
-					tm.Reset(w.Now() + delay)
-				}
-			})
-		}
 	}
 }
