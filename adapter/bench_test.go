@@ -1,7 +1,10 @@
 package adapter
 
 import (
+	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -145,6 +148,7 @@ func BenchmarkBroadcastParallel(b *testing.B) {
 		joinAll(b, x, sinks[10*i:][:10], names[i])
 	}
 	p := Packet(event("e"))
+	cpus := runtime.GOMAXPROCS(0)
 	var cores atomic.Int64
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
@@ -152,11 +156,16 @@ func BenchmarkBroadcastParallel(b *testing.B) {
 		for pb.Next() {
 			i++
 			r := i % len(names)
-			x.Broadcast(p, Opts{Rooms: names[r : r+1]})
+			// Each core keeps at most one socket out of its room.
+			if n := x.Broadcast(p, Opts{Rooms: names[r : r+1]}); n > 10 || n < 10-cpus {
+				b.Errorf("%d receivers, want 10", n)
+			}
 			if i%10 == 0 {
-				m := &sinks[i%len(sinks)].Member
+				m := &sinks[10*r+i/len(names)%10].Member
 				x.Leave(m, names[r])
-				_ = x.Join(m, names[r])
+				if err := x.Join(m, names[r]); err != nil {
+					b.Error(err)
+				}
 			}
 		}
 	})
@@ -182,12 +191,7 @@ func BenchmarkJoinLeave(b *testing.B) {
 			x := NewIndex(Config{})
 			sinks := newSinks(b, x, n+1)
 			joinAll(b, x, sinks[1:], "r")
-			m := &sinks[0].Member
-			b.ReportAllocs()
-			for b.Loop() {
-				_ = x.Join(m, "r")
-				x.Leave(m, "r")
-			}
+			benchJoinLeave(b, x, &sinks[0].Member, n)
 		})
 	}
 }
@@ -202,31 +206,92 @@ func BenchmarkJoinLeaveAmongRooms(b *testing.B) {
 				joinAll(b, x, sinks[:1], fmt.Sprint("room", i))
 			}
 			joinAll(b, x, sinks[1:], "r")
-			m := &sinks[0].Member
-			b.ReportAllocs()
-			for b.Loop() {
-				_ = x.Join(m, "r")
-				x.Leave(m, "r")
-			}
+			benchJoinLeave(b, x, &sinks[0].Member, 1)
 		})
 	}
 }
 
+func benchJoinLeave(b *testing.B, x *Index, m *Member, others int) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := x.Join(m, "r"); err != nil {
+			b.Fatal(err)
+		}
+		x.Leave(m, "r")
+	}
+	if n := x.RoomSize("r"); n != others {
+		b.Errorf("%d members are left, want %d", n, others)
+	}
+}
+
+// All cores join and leave, each with a socket of its own.
 func BenchmarkJoinLeaveParallel(b *testing.B) {
 	x := NewIndex(Config{})
 	joinAll(b, x, newSinks(b, x, 1000), "r")
 	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		s := &sink{id: fmt.Sprintf("%p", pb)}
-		if err := x.Attach(&s.Member, s); err != nil {
+	b.RunParallel(func(pb *testing.PB) { churn(b, pb, x) })
+	if n := x.RoomSize("r"); n != 1000 {
+		b.Errorf("%d members are left, want 1000", n)
+	}
+}
+
+// The same while broadcasts to the room follow each other without a pause.
+func BenchmarkJoinLeaveWhileBroadcasting(b *testing.B) {
+	for _, n := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprintf("members=%d", n), func(b *testing.B) {
+			x := NewIndex(Config{})
+			joinAll(b, x, newSinks(b, x, n), "r")
+			p, o := Packet(event("e")), Opts{Rooms: []string{"r"}}
+			most := n + runtime.GOMAXPROCS(0)
+			broadcasts := 0
+			stop := background(func() {
+				broadcasts++
+				if got := x.Broadcast(p, o); got < n || got > most {
+					b.Errorf("%d receivers, want %d to %d", got, n, most)
+				}
+			})
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) { churn(b, pb, x) })
+			stop()
+			b.ReportMetric(float64(broadcasts)/float64(b.N), "broadcasts/op")
+		})
+	}
+}
+
+// churn joins and leaves "r" with a socket of its own.
+func churn(b *testing.B, pb *testing.PB, x *Index) {
+	s := &sink{id: fmt.Sprintf("%p", pb)}
+	if err := x.Attach(&s.Member, s); err != nil {
+		b.Error(err)
+		return
+	}
+	defer x.Detach(&s.Member)
+	if err := x.Connect(&s.Member, nil); err != nil {
+		b.Error(err)
+		return
+	}
+	for pb.Next() {
+		if err := x.Join(&s.Member, "r"); err != nil {
 			b.Error(err)
 			return
 		}
-		for pb.Next() {
-			_ = x.Join(&s.Member, "r")
-			x.Leave(&s.Member, "r")
+		x.Leave(&s.Member, "r")
+	}
+}
+
+// background calls f over and over until stop.
+func background(f func()) (stop func()) {
+	var done atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !done.Load() {
+			f()
 		}
 	})
+	return func() {
+		done.Store(true)
+		wg.Wait()
+	}
 }
 
 // The whole life of a socket that joins the given number of rooms.
@@ -242,35 +307,61 @@ func BenchmarkLife(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				s := &sink{id: "the life of a socket"}
-				_ = x.Attach(&s.Member, s)
-				_ = x.Join(&s.Member, names...)
-				_ = x.Connect(&s.Member, nil)
+				if err := errors.Join(x.Attach(&s.Member, s), x.Join(&s.Member, names...), x.Connect(&s.Member, nil)); err != nil {
+					b.Fatal(err)
+				}
 				x.Detach(&s.Member)
+			}
+			if n := x.Len(); n != 1000 {
+				b.Errorf("%d sockets are left, want 1000", n)
 			}
 		})
 	}
 }
 
 func BenchmarkLookup(b *testing.B) {
+	benchLookup(b, func(*Index, []*sink) (stop func()) { return func() {} })
+}
+
+// Lookups while another goroutine joins and leaves without a pause.
+func BenchmarkLookupUnderChurn(b *testing.B) {
+	benchLookup(b, func(x *Index, sinks []*sink) (stop func()) {
+		i := 0
+		return background(func() {
+			i++
+			m := &sinks[1+i%(len(sinks)-1)].Member
+			if err := x.Join(m, "r", "s"); err != nil {
+				b.Error(err)
+			}
+			x.Leave(m, "r", "s")
+		})
+	})
+}
+
+func benchLookup(b *testing.B, begin func(x *Index, sinks []*sink) (stop func())) {
 	x := NewIndex(Config{})
 	sinks := newSinks(b, x, 10_000)
 	joinAll(b, x, sinks[:1], "r")
-	b.Run("what=id", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			x.Lookup(sinks[77].id)
-		}
-	})
-	b.Run("what=room", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			x.HasRoom("r")
-		}
-	})
-	b.Run("what=unknown", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			x.HasRoom("nowhere")
-		}
-	})
+	defer begin(x, sinks)()
+	for _, bc := range []struct {
+		what string
+		ok   func() bool
+	}{
+		{"id", func() bool { return x.Lookup(sinks[77].id) == sinks[77] }},
+		{"unknownID", func() bool { return x.Lookup("nobody") == nil }},
+		{"room", func() bool { return x.HasRoom("r") }},
+		{"unknownRoom", func() bool { return !x.HasRoom("nowhere") }},
+		{"inRoom", func() bool { return x.InRoom(&sinks[0].Member, "r") }},
+		{"receivers", func() bool { return x.HasReceivers(Opts{ExceptID: sinks[1].id}) }},
+		{"rooms", func() bool { return len(x.Rooms(&sinks[0].Member)) == 2 }},
+	} {
+		b.Run("what="+bc.what, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if !bc.ok() {
+					b.Fatal("wrong answer")
+				}
+			}
+		})
+	}
 }

@@ -62,6 +62,18 @@ func TestChurnAllocatesNothing(t *testing.T) {
 	if got := testing.AllocsPerRun(100, churn); got != 0 {
 		t.Errorf("join and leave: %v allocations", got)
 	}
+	// A room nobody else is in: itself, its name, its lists, the one list and the
+	// entries of that.
+	fresh := func() {
+		_ = x.Join(m, "fresh")
+		x.Leave(m, "fresh")
+	}
+	fresh()
+	got := testing.AllocsPerRun(100, fresh)
+	t.Logf("join and leave of a room nobody else is in: %v allocations", got)
+	if got > 5 {
+		t.Errorf("join and leave of a room nobody else is in: %v allocations", got)
+	}
 	if got := testing.AllocsPerRun(100, func() {
 		x.Lookup(sinks[1].id)
 		x.InRoom(m, "r")
