@@ -126,12 +126,3 @@ func TestParseQuery(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkParseHead(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, ok := parseHead(goodHead); !ok {
-			b.Fatal("not accepted")
-		}
-	}
-}

@@ -408,38 +408,6 @@ func TestChurn(t *testing.T) {
 	})
 }
 
-func TestAllocations(t *testing.T) {
-	srv, err := NewServer(Config{}, silent{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer srv.Close()
-	client, server := net.Pipe()
-	defer client.Close()
-	s, fail := srv.create(nil, WebSocket, &Handshake{}, false)
-	if fail != nil {
-		t.Fatal(fail)
-	}
-	srv.open(s)
-	h := (*wsConn)(s)
-	c, err := srv.engine.Adopt(server, nil, h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.attach(c)
-
-	frame := textFrame("4hello")
-	scratch := make([]byte, len(frame))
-	if n := testing.AllocsPerRun(1000, func() {
-		copy(scratch, frame)
-		if h.Data(c, scratch) != len(frame) {
-			t.Error("frame not consumed")
-		}
-	}); n != 0 {
-		t.Errorf("receiving a message allocates %v times", n)
-	}
-}
-
 // silent is an application that does nothing.
 type silent struct{}
 

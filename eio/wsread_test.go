@@ -167,21 +167,3 @@ func FuzzWSRoundTrip(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkWSReader(b *testing.B) {
-	for _, size := range []int{16, 1024, 65536} {
-		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
-			frame := clientFrame(0x82, make([]byte, size))
-			scratch := make([]byte, len(frame))
-			var r wsReader
-			b.SetBytes(int64(size))
-			b.ReportAllocs()
-			for b.Loop() {
-				copy(scratch, frame)
-				if _, n, err := r.next(scratch, 1<<20); n != len(frame) || err != nil {
-					b.Fatal(n, err)
-				}
-			}
-		})
-	}
-}
