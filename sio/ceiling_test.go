@@ -6,7 +6,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"runtime"
 	"slices"
 	"testing"
@@ -17,14 +16,6 @@ import (
 
 // The ceilings are what was measured; a change that allocates more has to say why.
 // Builds with checks do not recycle memory, hence the build constraint.
-
-// rawClient is a connection that has joined "/", with nothing that allocates.
-func rawClient(t *testing.T, r *rig) net.Conn {
-	t.Helper()
-	p, _ := r.join()
-	p.nc.SetReadDeadline(time.Time{})
-	return p.nc
-}
 
 func wantAllocs(t *testing.T, what string, ceiling float64, f func()) {
 	t.Helper()
@@ -40,7 +31,6 @@ func wantAllocs(t *testing.T, what string, ceiling float64, f func()) {
 }
 
 func TestInboundEventCeilings(t *testing.T) {
-	type point struct{ X, Y float64 }
 	r := loopback(t, Config{Logger: slog.New(slog.DiscardHandler)})
 	got := make(chan struct{})
 	tell := func() error { got <- struct{}{}; return nil }
@@ -49,7 +39,7 @@ func TestInboundEventCeilings(t *testing.T) {
 	On(r.srv, "struct", func(_ context.Context, _ *Socket, _ point) error { return tell() })
 	On2(r.srv, "two", func(_ context.Context, _ *Socket, _, _ float64) error { return tell() })
 	r.srv.Handle("raw", HandlerFunc(func(context.Context, *Socket, *Message) error { return tell() }))
-	nc := rawClient(t, r)
+	nc, _ := rawClient(t, r)
 	for _, test := range []struct {
 		event   string
 		ceiling float64
@@ -72,7 +62,7 @@ func TestAckCeilings(t *testing.T) {
 	r := loopback(t, Config{Logger: slog.New(slog.DiscardHandler)})
 	OnAck(r.srv, "echo", func(_ context.Context, _ *Socket, v string) (string, error) { return v, nil })
 	OnAck0(r.srv, "none", func(context.Context, *Socket) (None, error) { return None{}, nil })
-	nc := rawClient(t, r)
+	nc, _ := rawClient(t, r)
 	for _, test := range []struct {
 		event, answer string
 		ceiling       float64

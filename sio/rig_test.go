@@ -25,7 +25,7 @@ const patience = 20 * time.Second
 // rig is a running server and the way to it. When its test ends, nothing of the
 // server may be left: no session, no goroutine, no pooled buffer.
 type rig struct {
-	t    *testing.T
+	t    testing.TB
 	srv  *Server
 	log  *journal
 	addr string
@@ -54,7 +54,7 @@ func memory(t *testing.T, cfg Config) *rig {
 }
 
 // loopback starts a server behind TCP.
-func loopback(t *testing.T, cfg Config) *rig {
+func loopback(t testing.TB, cfg Config) *rig {
 	t.Helper()
 	live, goroutines := pool.Live(), runtime.NumGoroutine()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -71,7 +71,7 @@ func loopback(t *testing.T, cfg Config) *rig {
 	})
 }
 
-func serve(t *testing.T, cfg Config, ln net.Listener, addr string, dial func() (net.Conn, error), settled func()) *rig {
+func serve(t testing.TB, cfg Config, ln net.Listener, addr string, dial func() (net.Conn, error), settled func()) *rig {
 	t.Helper()
 	r := &rig{t: t, addr: addr, dial: dial, log: new(journal)}
 	if cfg.Logger == nil {
@@ -141,7 +141,7 @@ lines:
 
 // eventually waits for a condition that other goroutines bring about, outside of a
 // bubble.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(time.Millisecond)
@@ -156,7 +156,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // receive returns what comes next out of c.
-func receive[T any](t *testing.T, c <-chan T) T {
+func receive[T any](t testing.TB, c <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-c:
@@ -196,7 +196,7 @@ func wantErr(t *testing.T, got, want error) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ import (
 // 4 over WebSocket or polling and answers PINGs whenever it reads; everything
 // else is written out by the test. It belongs to one goroutine.
 type peer struct {
-	t    *testing.T
+	t    testing.TB
 	r    *rig
 	mute bool // leave PINGs unanswered
 
