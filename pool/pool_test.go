@@ -146,13 +146,3 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations per frame", n)
 	}
 }
-
-func BenchmarkFrame(b *testing.B) {
-	p := make([]byte, 200)
-	b.ReportAllocs()
-	for b.Loop() {
-		f := Copy(p).Seal(0)
-		f.Retain(8)
-		f.ReleaseN(9)
-	}
-}
