@@ -153,7 +153,15 @@ type dispatcher struct {
 	dec codec.Decoder
 }
 
-func newDispatcher(s *Socket) *dispatcher { return &dispatcher{s, codec.JSON.NewDecoder(nil)} }
+func newDispatcher(tb testing.TB, s *Socket) *dispatcher {
+	// The answer to CONNECT is sent before the socket's goroutine has ended.
+	eventually(tb, "the socket is connected and idle", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return !s.running
+	})
+	return &dispatcher{s, codec.JSON.NewDecoder(nil)}
+}
 
 func (d *dispatcher) dispatch(tb testing.TB, packet []byte) {
 	in, err := d.dec.Text(packet)
@@ -199,7 +207,7 @@ func BenchmarkDispatch(b *testing.B) {
 			_, s := rawClient(b, r)
 			calls := 0
 			prepare(r, s, func() { calls++ })
-			d, p := newDispatcher(s), []byte(packet)
+			d, p := newDispatcher(b, s), []byte(packet)
 			b.ReportAllocs()
 			for b.Loop() {
 				calls = 0

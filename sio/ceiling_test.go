@@ -153,7 +153,7 @@ func TestDispatchCeilings(t *testing.T) {
 	_, s := rawClient(t, r)
 	calls := 0
 	registerAll(r.srv, func() { calls++ })
-	d := newDispatcher(s)
+	d := newDispatcher(t, s)
 	for _, test := range []struct {
 		packet  string
 		ceiling float64

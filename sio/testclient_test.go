@@ -153,11 +153,13 @@ func (p *peer) join(nsp string, auth ...string) *Socket {
 	p.send("40" + prefix(nsp) + strings.Join(auth, ""))
 	sid := p.joined(nsp)
 	name, _, _ := strings.Cut(nsp, "?")
-	s := p.r.srv.namespace(name).Socket(sid)
-	if s == nil {
+	// Unlike Namespace.Socket, Lookup waits for a Connect that has sent its answer
+	// and is about to make the socket visible.
+	s, ok := p.r.srv.namespace(name).index.Lookup(sid).(*receiver)
+	if !ok {
 		p.t.Fatalf("no socket %s in %s", sid, nsp)
 	}
-	return s
+	return (*Socket)(s)
 }
 
 // namespace returns an existing namespace.
