@@ -69,9 +69,10 @@ func (x *Index) Attach(m *Member, r Receiver) error {
 // A broadcast that starts after Connect returned reaches the socket. Connecting
 // twice does nothing; ErrDetached means that the socket left in the meantime.
 //
-// first, if not nil, is called just before that step, under the lock that Deliver
+// first, if not nil, is called at the end of that step, under the lock that Deliver
 // is called under and with the same duties. What it queues for the client, such as
-// the CONNECT packet, precedes every broadcast.
+// the CONNECT packet, precedes every broadcast; once the client has it, the socket
+// is found by its id.
 func (x *Index) Connect(m *Member, first func()) error {
 	s := &x.shards[m.shard]
 	if err := x.connect(s, m, first); err != nil {
@@ -91,12 +92,14 @@ func (x *Index) connect(s *shard, m *Member, first func()) error {
 	default:
 		return ErrDetached
 	}
-	if first != nil {
-		first()
-	}
 	m.state = stateConnected
 	s.addLocked(m)
 	x.joinLocked(m, m.recv.ID())
+	// Last, since what it queues may be on its way before it returns. Nothing can be
+	// delivered in front of it: that takes the lock.
+	if first != nil {
+		first()
+	}
 	return nil
 }
 

@@ -120,9 +120,10 @@ func (n *Namespace) Sockets() iter.Seq[*Socket] { return n.All().Sockets() }
 
 // Socket returns the connected socket with this id on this server, or nil.
 func (n *Namespace) Socket(id string) *Socket {
-	for s := range n.To(id).Sockets() {
-		if s.id == id {
-			return s
+	all := n.All()
+	for _, ns := range all.namespaces() {
+		if r, ok := ns.index.Lookup(id).(*receiver); ok && (*Socket)(r).Connected() {
+			return (*Socket)(r)
 		}
 	}
 	return nil

@@ -153,13 +153,11 @@ func (p *peer) join(nsp string, auth ...string) *Socket {
 	p.send("40" + prefix(nsp) + strings.Join(auth, ""))
 	sid := p.joined(nsp)
 	name, _, _ := strings.Cut(nsp, "?")
-	// Unlike Namespace.Socket, Lookup waits for a Connect that has sent its answer
-	// and is about to make the socket visible.
-	s, ok := p.r.srv.namespace(name).index.Lookup(sid).(*receiver)
-	if !ok {
+	s := p.r.srv.namespace(name).Socket(sid)
+	if s == nil {
 		p.t.Fatalf("no socket %s in %s", sid, nsp)
 	}
-	return (*Socket)(s)
+	return s
 }
 
 // namespace returns an existing namespace.
