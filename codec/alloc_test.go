@@ -29,6 +29,8 @@ func TestAllocations(t *testing.T) {
 	binaryEvent := []byte(`51-["e",` + ph(0) + `]`)
 	attachment := []byte("hello there")
 	body := []byte("4hello\x1ebAQID\x1e4world")
+	bodyV3 := []byte("6:4hello6:b4AQID6:4world")
+	binaryBodyV3 := []byte("\x00\x06\xff4hello\x01\x03\xff\x04\x01\x02")
 	d := JSON.NewDecoder(nil)
 	frame := NewBinaryFrame(bytes.Repeat([]byte("x"), 100))
 	large := make([]byte, 64<<10)
@@ -100,6 +102,23 @@ func TestAllocations(t *testing.T) {
 			}
 		}},
 		{"join payload", 0, func() { payload = AppendPayload(payload[:0], frame.Bytes()) }},
+		{"payload of v3", 0, func() {
+			r := NewPayloadReaderV3(bodyV3)
+			for {
+				if _, err := r.Next(); err != nil {
+					break
+				}
+			}
+			r = NewBinaryPayloadReaderV3(binaryBodyV3)
+			for {
+				if _, err := r.Next(); err != nil {
+					break
+				}
+			}
+			payload = AppendPayloadV3(payload[:0], frame.Bytes())
+			payload = AppendBinaryPayloadV3(payload[:0], frame.Bytes())
+		}},
+		{"frame in another form", 0, func() { NewFrameIn(FormV3, frame.Bytes()).Release() }},
 	} {
 		tc.f()
 		if got := testing.AllocsPerRun(200, tc.f); got > tc.max {

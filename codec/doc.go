@@ -4,7 +4,7 @@
 // layers live here, in files named after them:
 //
 //   - eio_*.go and wsframe.go: Engine.IO v4 packets, polling payloads and the
-//     server side of WebSocket framing.
+//     server side of WebSocket framing; eio3_*.go: what differs in Engine.IO v3.
 //   - sio_*.go: Socket.IO packets. [Parser] is one wire format of them; [JSON] is
 //     the default one, in json_*.go, with attachments in binary_*.go.
 //
@@ -18,7 +18,8 @@
 //
 // A WebSocket connection writes it as it is. The polling transport walks the
 // same frame with [NextPart] or [Parts] and emits payload packets with
-// [AppendPayload]. So a broadcast is encoded once for both.
+// [AppendPayload]. So a broadcast is encoded once for both. Where binary messages
+// travel in another [Form], the frame is rewritten with [NewFrameIn].
 //
 // # Memory
 //

@@ -86,32 +86,6 @@ func NewBinaryFrame(data []byte) *pool.Frame {
 	return b.Seal(0)
 }
 
-// NewBase64Frame returns the content of a frame with every binary frame in it
-// replaced by a text frame of the form "b" + base64. It is what a WebSocket
-// connection that was opened with the query b64=1 receives. The caller owns the
-// one reference.
-func NewBase64Frame(frame []byte) *pool.Frame {
-	n := 0
-	for rest := frame; len(rest) > 0; {
-		var data []byte
-		data, _, rest = NextPart(rest)
-		n += MaxWSHeader + packetLenBase64(len(data))
-	}
-	b := pool.Get(n)
-	for rest := frame; len(rest) > 0; {
-		var data []byte
-		var isBinary bool
-		data, isBinary, rest = NextPart(rest)
-		if isBinary {
-			b.B = AppendWSHeader(b.B, ws.OpText, packetLenBase64(len(data)))
-			b.B = appendBase64Packet(b.B, data)
-		} else {
-			b.B = append(AppendWSHeader(b.B, ws.OpText, len(data)), data...)
-		}
-	}
-	return b.Seal(0)
-}
-
 // ParseText parses the payload of one WebSocket text frame. A "b" followed by
 // base64 is accepted and is a binary message, as the reference does; it is
 // decoded in place, so p is borrowed for writing. p must be valid UTF-8.

@@ -36,7 +36,7 @@ func TestNewFrames(t *testing.T) {
 		{NewTextFrame(Message, ""), "\x81\x014"},
 		{NewBinaryFrame([]byte{1, 2}), "\x82\x02\x01\x02"},
 		{NewBinaryFrame(nil), "\x82\x00"},
-		{NewBase64Frame([]byte("\x81\x02hi\x82\x03\x01\x02\x03\x82\x00")), "\x81\x02hi\x81\x05bAQID\x81\x01b"},
+		{NewFrameIn(FormBase64, []byte("\x81\x02hi\x82\x03\x01\x02\x03\x82\x00")), "\x81\x02hi\x81\x05bAQID\x81\x01b"},
 	} {
 		if got := string(tc.frame.Bytes()); got != tc.want {
 			t.Errorf("%q, want %q", got, tc.want)

@@ -2,7 +2,6 @@ package codec
 
 import (
 	"bytes"
-	"encoding/base64"
 	"io"
 	"unicode/utf8"
 )
@@ -11,13 +10,6 @@ import (
 //
 // Source: https://socket.io/docs/v4/engine-io-protocol/#http-long-polling-1
 const Separator = 0x1e
-
-// packetLenBase64 returns the size of a binary message of n bytes on polling.
-func packetLenBase64(n int) int { return 1 + base64.StdEncoding.EncodedLen(n) }
-
-func appendBase64Packet(dst, data []byte) []byte {
-	return base64.StdEncoding.AppendEncode(append(dst, 'b'), data)
-}
 
 // AppendPayload appends the packets inside the content of a frame to a polling
 // payload, with separators between them and, when dst is not empty, in front:
@@ -32,7 +24,7 @@ func AppendPayload(dst, frame []byte) []byte {
 			dst = append(dst, Separator)
 		}
 		if isBinary {
-			dst = appendBase64Packet(dst, data)
+			dst = FormBase64.appendPacket(dst, data)
 		} else {
 			dst = append(dst, data...)
 		}
@@ -49,7 +41,7 @@ func PayloadLen(frame []byte) int {
 		var isBinary bool
 		data, isBinary, frame = NextPart(frame)
 		if isBinary {
-			n += 1 + packetLenBase64(len(data))
+			n += 1 + FormBase64.packetLen(len(data))
 		} else {
 			n += 1 + len(data)
 		}
@@ -58,11 +50,13 @@ func PayloadLen(frame []byte) int {
 }
 
 // PayloadReader cuts the body of a polling POST into packets. The zero value is
-// an empty reader that reports io.EOF; NewPayloadReader makes one for a body.
+// an empty reader that reports io.EOF; NewPayloadReader makes one for a body of
+// Engine.IO v4, NewPayloadReaderV3 and NewBinaryPayloadReaderV3 for one of v3.
 // It holds no resources. It is not safe for concurrent use.
 type PayloadReader struct {
 	rest []byte
 	more bool
+	v3   readerV3
 }
 
 // NewPayloadReader returns a reader over body, which is borrowed for writing
@@ -79,6 +73,9 @@ func NewPayloadReader(body []byte) PayloadReader {
 // Base64 is decoded leniently and invalid UTF-8 is replaced by U+FFFD, both as
 // the reference does.
 func (r *PayloadReader) Next() (Packet, error) {
+	if r.v3 != 0 {
+		return r.nextV3()
+	}
 	if !r.more {
 		return Packet{}, io.EOF
 	}

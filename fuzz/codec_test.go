@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/epio-go/epio/codec"
 	"github.com/epio-go/epio/pool"
@@ -38,6 +39,46 @@ func FuzzEngineIOPayload(f *testing.F) {
 		// U+FFFD is three bytes for one; nothing else grows.
 		if packets > len(body)+1 || size > 3*len(body) {
 			t.Fatalf("%d bytes became %d packets of %d bytes", len(body), packets, size)
+		}
+	})
+}
+
+// FuzzEngineIOPayloadV3 reads the body of a polling POST as either payload of
+// Engine.IO v3.
+func FuzzEngineIOPayloadV3(f *testing.F) {
+	text := codec.NewTextFrame(codec.Message, "h\u00e9llo\u2028\U0001f600")
+	binary := codec.NewBinaryFrame([]byte{0, 1, 254, 255})
+	frame := append(bytes.Clone(text.Bytes()), binary.Bytes()...)
+	text.Release()
+	binary.Release()
+	for _, seed := range []string{
+		string(codec.AppendPayloadV3(nil, frame)), string(codec.AppendBinaryPayloadV3(nil, frame)),
+		"", "0:", "0:0:2:4a", "1:b", "2:b4", "2:4\U0001f600", "3:4\xff\xfe", "99999999999:4", ":", "2:4a1", "6:2probe1:5",
+		"\x00\x01\xff2", "\x01\x01\xff\x04", "\x00\x04\xff4\xed\xa0\x80", "\x00\x09\x09\x09\xff4", "\x01\xff", "\x00\x00\xff",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for i, r := range []codec.PayloadReader{codec.NewPayloadReaderV3(bytes.Clone(body)), codec.NewBinaryPayloadReaderV3(bytes.Clone(body))} {
+			packets, size := 0, 0
+			for {
+				p, err := r.Next()
+				if err != nil {
+					if _, violation := errors.AsType[*codec.ProtocolError](err); !violation && err != io.EOF {
+						t.Fatalf("unexpected kind of error: %v", err)
+					}
+					break
+				}
+				if !p.Binary && !utf8.Valid(p.Data) {
+					t.Fatalf("ill-formed text %q", p.Data)
+				}
+				packets++
+				size += len(p.Data)
+			}
+			// As in v4 U+FFFD is three bytes for one; a binary body never grows.
+			if limit := (3 - 2*i) * len(body); packets > len(body) || size > limit {
+				t.Fatalf("%d bytes became %d packets of %d bytes", len(body), packets, size)
+			}
 		}
 	})
 }
