@@ -110,12 +110,13 @@ func (k *candidate) invalid(err error) {
 
 func (k *candidate) message(c *engine.Conn, m *wsMessage) {
 	s := k.s
-	packet := codec.Packet{Type: codec.Message, Binary: true}
+	var packet codec.Packet
 	var err error
 	switch m.op {
 	case ws.OpText:
-		packet, err = codec.ParseText(m.data)
+		packet, err = s.parseText(m.data)
 	case ws.OpBinary:
+		packet = s.parseBinary(m.data)
 	case ws.OpPing:
 		c.Send(controlFrame(ws.OpPong, m.data))
 		return
@@ -138,7 +139,7 @@ func (k *candidate) message(c *engine.Conn, m *wsMessage) {
 	if err != nil {
 		e = s.m.invalid(candidateLink, err)
 	} else {
-		e = s.m.packet(s.srv.now(), candidateLink, packet.Type, packet.Data, &s.srv.timing)
+		e = s.m.packet(s.srv.now(), candidateLink, packet.Type, packet.Data, s.timing())
 	}
 	if e.do.has(doHold) {
 		c.Pause()

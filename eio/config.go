@@ -37,7 +37,9 @@ type Config struct {
 	DisableTrailingSlash bool
 
 	// PingInterval is the time from the handshake or a PONG to the next PING.
-	// It is announced in the handshake. Default 25 s, at least 1 ms.
+	// It is announced in the handshake. Default 25 s, at least 1 ms. Clients of
+	// Engine.IO v3 send the PING themselves, and may be silent for PingInterval
+	// and PingTimeout together.
 	PingInterval time.Duration
 	// PingTimeout is the longest wait for the PONG, counted from the moment the PING
 	// was due. It is announced in the handshake. Default 20 s, at least 1 ms.
@@ -45,6 +47,12 @@ type Config struct {
 	// UpgradeTimeout is the time from the arrival of a second transport to its
 	// UPGRADE packet. When it is over only that transport is closed. Default 10 s.
 	UpgradeTimeout time.Duration
+
+	// AllowEIO3 also accepts clients of Engine.IO v3: the JavaScript clients of
+	// Socket.IO 1 and 2. They are all that do not ask for revision 4. Default: refused
+	// with code 5. The session id of such a client is no secret in package sio, where it
+	// is the id of the client's socket in "/".
+	AllowEIO3 bool
 
 	// MaxPayload is the greatest number of bytes, inclusive, of one POST body and
 	// of one WebSocket message. It is announced in the handshake. Default 1,000,000.

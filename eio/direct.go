@@ -111,7 +111,7 @@ func (d *doorman) Data(c *engine.Conn, p []byte) int {
 	}
 	s, fail := d.srv.verify(&checked)
 	if fail == nil && s == nil && checked.query.transport == "websocket" {
-		fail = checkRevision(&checked.query)
+		fail = d.srv.checkRevision(&checked.query)
 	}
 	if fail == nil {
 		fail = checkWebSocket(h.method, h.key, h.version)
@@ -135,7 +135,7 @@ func (d *doorman) accept(c *engine.Conn, h *head, q *checked, s *Session, raw st
 	if begin {
 		hs := &Handshake{raw: raw, addr: c.RemoteAddr(), time: time.Now(), secure: d.secure}
 		var fail *failure
-		if s, fail = srv.create(nil, WebSocket, hs, q.query.base64); fail != nil {
+		if s, fail = srv.create(nil, WebSocket, hs, &q.query); fail != nil {
 			return fail
 		}
 	}

@@ -27,7 +27,7 @@ var (
 	ErrPollAborted       = errors.New("eio: poll connection closed prematurely")                // the client gave up a parked GET
 	ErrPostAborted       = errors.New("eio: data request connection closed prematurely")        // a POST body that never became complete
 	ErrInvalidContent    = errors.New("eio: invalid content")                                   // a POST of application/octet-stream
-	ErrHeartbeat         = errors.New("eio: invalid heartbeat direction")                       // a PING from an Engine.IO v4 client
+	ErrHeartbeat         = errors.New("eio: invalid heartbeat direction")                       // a PING from an Engine.IO v4 client, or a PONG from one of v3
 	ErrMessageTooBig     = errors.New("eio: max payload size exceeded")                         // more than Config.MaxPayload bytes in one WebSocket message
 	ErrWebSocketProtocol = errors.New("eio: invalid WebSocket frame")                           // anything RFC 6455 forbids; wrapped with the broken rule
 	ErrWebSocketUTF8     = errors.New("eio: WebSocket text message is not valid UTF-8")         //

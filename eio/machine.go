@@ -14,10 +14,12 @@ import (
 // Source: https://socket.io/docs/v4/engine-io-protocol/. Where the protocol text is
 // silent the reference server is followed, except for its known stalls: the
 // heartbeat goes on across an upgrade.
+//
+// Engine.IO v3 has the same rules but for the heartbeat, which timing tells apart.
 type machine struct {
 	// beat is when the next PING is due or, while awaiting, when patience with the
-	// missing PONG ends. In phase closing it is the end of the time the CLOSE
-	// packet waits for a poll.
+	// missing PONG ends; in v3, when patience with the client's missing PING ends.
+	// In phase closing it is the end of the time the CLOSE packet waits for a poll.
 	beat time.Duration
 	// upgradeBy is when the candidate is given up.
 	upgradeBy time.Duration
@@ -61,8 +63,11 @@ const (
 	candidateLink
 )
 
-// timing holds the durations a machine works with. Immutable, one per server.
+// timing holds the durations a machine works with. Immutable, one per server and
+// revision of the protocol.
 type timing struct {
+	clientPings bool // Engine.IO v3: the client sends PING and we answer with PONG
+
 	interval time.Duration // PONG to PING
 	timeout  time.Duration // PING to the end of patience
 	upgrade  time.Duration // candidate to UPGRADE
@@ -103,6 +108,7 @@ const (
 	doShut                         // close the main WebSocket behind what is queued
 	doEnd                          // tell the application that the session is over
 	doRemove                       // forget the session
+	doPong                         // send PONG on the main transport
 )
 
 func (a action) has(b action) bool { return a&b != 0 }
@@ -110,6 +116,9 @@ func (a action) has(b action) bool { return a&b != 0 }
 // start begins the life of a session on t.
 func (m *machine) start(now time.Duration, t Transport, tm *timing) {
 	*m = machine{beat: now + tm.interval, transport: t}
+	if tm.clientPings {
+		m.beat += tm.timeout
+	}
 }
 
 // next returns the earliest time at which timer has something to do.
@@ -135,6 +144,11 @@ func (m *machine) timer(now time.Duration, tm *timing) (e effect) {
 	case now < m.beat:
 	case m.phase == phaseClosing:
 		return m.gone(doDiscard)
+	case tm.clientPings && (m.held || now-m.beat > tm.timeout/2):
+		// As below: we do not read, or did not run, so a PING may be waiting.
+		m.beat = now + tm.timeout
+	case tm.clientPings:
+		return m.end(PingTimeout, nil)
 	case m.awaiting && m.held:
 		// We are the ones who do not read; the PONG may be waiting behind what
 		// the application has not taken yet.
@@ -192,11 +206,18 @@ func (m *machine) packet(now time.Duration, l link, t codec.PacketType, data []b
 	switch t {
 	case codec.Message:
 		return effect{do: doDeliver}
+	case codec.Ping:
+		if !tm.clientPings {
+			return m.end(TransportError, ErrHeartbeat)
+		}
+		m.beat = now + tm.interval + tm.timeout
+		return effect{do: doPong}
 	case codec.Pong:
+		if tm.clientPings {
+			return m.end(TransportError, ErrHeartbeat)
+		}
 		m.awaiting = false
 		m.beat = now + tm.interval
-	case codec.Ping:
-		return m.end(TransportError, ErrHeartbeat)
 	case codec.Close:
 		return m.endQuietly(TransportClose, nil)
 	}
@@ -336,7 +357,7 @@ func (m *machine) posted() effect {
 
 // hold says whether the application takes messages from this session.
 func (m *machine) hold(now time.Duration, held bool, tm *timing) {
-	if m.held && !held && m.awaiting && m.phase == phaseOpen {
+	if m.held && !held && (m.awaiting || tm.clientPings) && m.phase == phaseOpen {
 		m.beat = max(m.beat, now+tm.timeout)
 	}
 	m.held = held

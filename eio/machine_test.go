@@ -171,7 +171,7 @@ func (s *script) event(f []string) error {
 }
 
 var actionNames = []string{
-	"deliver", "ping", "probe", "answer", "noop", "close-poll", "switch", "hold", "drop", "refuse", "discard", "shut", "end", "remove",
+	"deliver", "ping", "probe", "answer", "noop", "close-poll", "switch", "hold", "drop", "refuse", "discard", "shut", "end", "remove", "pong",
 }
 
 func (s *script) show(at string, e effect) {

@@ -10,8 +10,9 @@ import (
 type outbox struct {
 	frames []*pool.Frame
 	bytes  int
-	park   *park // the GET that waits, until it has taken its packets
-	post   *post // the POST in progress
+	park   *park  // the GET that waits, until it has taken its packets
+	post   *post  // the POST in progress
+	script string // immutable: what scripts begin with, if answers to polls are scripts
 }
 
 // park is a GET that waits for packets. Its handler goroutine receives from
@@ -83,25 +84,19 @@ func (o *outbox) drop() {
 	o.frames, o.bytes = nil, 0
 }
 
-// payload moves all packets into one polling payload, which the caller releases.
+// payload moves all packets into one polling payload of the form f, which the caller
+// releases.
 // A payload is never empty: without packets it is a NOOP. CLOSE alone answers a
 // parked poll; a poll that finds the session closing gets doAnswer|doClosePoll,
 // and thus what is buffered, or a NOOP, in front of the CLOSE as in the reference.
-func (o *outbox) payload(reply action) *pool.Buf {
-	n := 4
-	for _, f := range o.frames {
-		n += codec.PayloadLen(f.Bytes()) + 1
-	}
-	b := pool.Get(n)
-	for _, f := range o.frames {
-		b.B = codec.AppendPayload(b.B, f.Bytes())
-	}
+func (o *outbox) payload(reply action, f codec.Form) payload {
+	p := newPayload(f, o.frames...)
 	o.drop()
-	if len(b.B) == 0 && reply != doClosePoll {
-		b.B = codec.AppendPayload(b.B, codec.NoopFrame.Bytes())
+	if len(p.B) == 0 && reply != doClosePoll {
+		p.add(codec.NoopFrame)
 	}
 	if reply.has(doClosePoll) {
-		b.B = codec.AppendPayload(b.B, codec.CloseFrame.Bytes())
+		p.add(codec.CloseFrame)
 	}
-	return b
+	return p
 }

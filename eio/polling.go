@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-
-	"github.com/epio-go/epio/pool"
 )
 
 // servePolling answers a request that carries the sid of a session on polling.
@@ -38,9 +36,9 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, q *query) {
 		if s.m.phase == phaseClosed {
 			reply |= doClosePoll
 		}
-		body := out.payload(reply)
+		body := out.payload(reply, s.form())
 		s.finish(e)
-		s.writePayload(w, r, body)
+		s.srv.writePayload(w, r, body, out.script, false)
 		return
 	}
 	p := &park{woken: make(chan struct{})}
@@ -63,9 +61,9 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, q *query) {
 		writeEmpty(w, http.StatusBadRequest) // seen only if a middleware cancelled the request
 		return
 	}
-	body := out.payload(p.reply)
+	body := out.payload(p.reply, s.form())
 	s.mu.Unlock()
-	s.writePayload(w, r, body)
+	s.srv.writePayload(w, r, body, out.script, false)
 }
 
 // refusePolling answers a request that the machine refused: an overlapping one
@@ -82,11 +80,14 @@ func (s *Session) refusePolling(w http.ResponseWriter, r *http.Request, q *query
 	s.srv.refuse(w, r, false, fail)
 }
 
-// writePayload sends a polling payload. It takes body. HTTP compression would
-// go here.
-func (s *Session) writePayload(w http.ResponseWriter, r *http.Request, body *pool.Buf) {
-	s.srv.pollingHeaders(w.Header(), r, false)
-	writeBody(w, http.StatusOK, "text/plain; charset=UTF-8", body.B)
+// writePayload sends a polling payload, as a script if script is not empty. It takes
+// body. HTTP compression would go here.
+func (srv *Server) writePayload(w http.ResponseWriter, r *http.Request, body payload, script string, initial bool) {
+	if script != "" {
+		body.Buf = newScript(script, body.Buf)
+	}
+	srv.pollingHeaders(w.Header(), r, initial)
+	writeBody(w, http.StatusOK, body.contentType(), body.B)
 	body.Release()
 }
 

@@ -40,7 +40,8 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request, q *query) {
 
 	var body *pool.Buf
 	err := ErrInvalidContent
-	if !isOctetStream(r) {
+	octets := isOctetStream(r)
+	if !octets || s.v3 {
 		body, err = readBody(r, s.srv.cfg.MaxPayload)
 	}
 
@@ -54,7 +55,7 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request, q *query) {
 	s.mu.Unlock()
 
 	if err == nil {
-		s.receive(r.Context(), p, body.B)
+		s.receive(r.Context(), p, s.read(body.B, octets, out.script != ""))
 		body.Release()
 	}
 	s.endPost(w, r, p, err)
@@ -96,9 +97,8 @@ func (s *Session) endPost(w http.ResponseWriter, r *http.Request, p *post, err e
 	}
 }
 
-// receive runs the packets of one payload through the machine. It borrows body
-// and overwrites it.
-func (s *Session) receive(ctx context.Context, p *post, body []byte) {
+// receive runs the packets of one payload through the machine.
+func (s *Session) receive(ctx context.Context, p *post, packets codec.PayloadReader) {
 	s.mu.Lock()
 	if s.m.phase == phaseClosed {
 		s.mu.Unlock()
@@ -108,7 +108,6 @@ func (s *Session) receive(ctx context.Context, p *post, body []byte) {
 	s.mu.Unlock()
 	defer s.vacate()
 
-	packets := codec.NewPayloadReader(body)
 	for {
 		packet, err := packets.Next()
 		if err == io.EOF {
@@ -130,7 +129,7 @@ func (s *Session) receive(ctx context.Context, p *post, body []byte) {
 			s.awaitPoll(p)
 			s.mu.Lock()
 		}
-		e := s.m.packet(s.srv.now(), mainLink, packet.Type, packet.Data, &s.srv.timing)
+		e := s.m.packet(s.srv.now(), mainLink, packet.Type, packet.Data, s.timing())
 		over := s.m.phase == phaseClosed
 		s.finish(e)
 		if over {

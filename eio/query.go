@@ -11,12 +11,18 @@ type query struct {
 	transport string
 	sid       string // empty counts as none
 	base64    bool   // any non-empty b64
+	script    bool   // j is present: answers to polls are scripts
+	callback  string // the digits of j
 }
+
+// v3 reports whether the client speaks Engine.IO v3: whatever does not ask for 4, as
+// in the reference.
+func (q *query) v3() bool { return q.eio != "4" }
 
 // parseQuery reads the raw query string. Of a parameter given twice the first
 // one counts. A value that cannot be unescaped is taken as it stands.
 func parseQuery(raw string) (q query) {
-	var seen [4]bool
+	var seen [5]bool
 	for len(raw) > 0 {
 		var pair string
 		pair, raw, _ = strings.Cut(raw, "&")
@@ -36,6 +42,8 @@ func parseQuery(raw string) (q query) {
 			i = 2
 		case "b64":
 			i = 3
+		case "j":
+			i = 4
 		default:
 			continue
 		}
@@ -57,7 +65,19 @@ func parseQuery(raw string) (q query) {
 			q.sid = value
 		case 3:
 			q.base64 = value != ""
+		case 4:
+			q.script, q.callback = true, digits(value)
 		}
 	}
 	return q
+}
+
+// digits returns the digits in s.
+func digits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, s)
 }

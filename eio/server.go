@@ -25,6 +25,7 @@ type Server struct {
 	handler  Handler
 	log      *slog.Logger
 	timing   timing
+	timingV3 timing
 	engine   *engine.Engine
 	sessions *table
 	polling  openPacket
@@ -73,6 +74,8 @@ func NewServer(cfg Config, h Handler) (*Server, error) {
 		}),
 		listeners: make(map[net.Listener]struct{}),
 	}
+	srv.timingV3 = srv.timing
+	srv.timingV3.clientPings = true
 	srv.polling = newOpenPacket(&cfg, srv.upgrades())
 	srv.ws = newOpenPacket(&cfg, nil)
 	return srv, nil
@@ -258,7 +261,7 @@ func (srv *Server) stop() {
 
 // create makes a session for a handshake that passed all checks, or says why
 // not. r is nil when the server has no hook that would look at it.
-func (srv *Server) create(r *http.Request, t Transport, hs *Handshake, base64 bool) (*Session, *failure) {
+func (srv *Server) create(r *http.Request, t Transport, hs *Handshake, q *query) (*Session, *failure) {
 	if srv.down.Load() {
 		return nil, &failure{code: CodeShuttingDown}
 	}
@@ -281,7 +284,7 @@ func (srv *Server) create(r *http.Request, t Transport, hs *Handshake, base64 bo
 	} else {
 		id = newID()
 	}
-	s := newSession(srv, id, t, hs, base64)
+	s := newSession(srv, id, t, hs, q)
 	if !srv.sessions.add(s) {
 		if srv.down.Load() {
 			srv.sessions.cancel()

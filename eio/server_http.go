@@ -40,7 +40,7 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// A polling transport on an upgrade request is refused after the
 		// 101, whatever its revision.
 		if fail == nil && (!c.upgrade || c.query.transport == "websocket") {
-			fail = checkRevision(&c.query)
+			fail = srv.checkRevision(&c.query)
 		}
 	}
 	switch {
@@ -51,7 +51,7 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case s != nil:
 		s.servePolling(w, r, &c.query)
 	default:
-		srv.servePollingHandshake(w, r)
+		srv.servePollingHandshake(w, r, &c.query)
 	}
 }
 
@@ -62,26 +62,31 @@ func (srv *Server) matches(r *http.Request) bool {
 }
 
 // servePollingHandshake opens a session and answers with the OPEN packet.
-func (srv *Server) servePollingHandshake(w http.ResponseWriter, r *http.Request) {
-	s, fail := srv.create(r, Polling, newHandshake(r, isSecure(r)), false)
+func (srv *Server) servePollingHandshake(w http.ResponseWriter, r *http.Request, q *query) {
+	s, fail := srv.create(r, Polling, newHandshake(r, isSecure(r)), q)
 	if fail != nil {
 		srv.refuse(w, r, false, fail)
 		return
 	}
 	srv.open(s)
 
-	body := pool.Get(256)
-	body.B = srv.polling.append(body.B, s.id)
-	if f := srv.initialFrame(); f != nil {
-		body.B = codec.AppendPayload(body.B, f.Bytes())
-		f.Release()
-	}
 	if srv.cfg.Cookie != nil {
 		http.SetCookie(w, srv.cfg.Cookie.http(s.id))
 	}
-	srv.pollingHeaders(w.Header(), r, true)
-	writeBody(w, http.StatusOK, "text/plain; charset=UTF-8", body.B)
-	body.Release()
+	script := ""
+	if q.script {
+		script = scriptHead(q.callback)
+	}
+	var packet [256]byte
+	open := codec.NewTextFrame(codec.Open, srv.polling.append(packet[:0], s.id)[1:])
+	frames := []*pool.Frame{open}
+	if f := srv.initialFrame(); f != nil {
+		frames = append(frames, f)
+	}
+	srv.writePayload(w, r, newPayload(formOf(q.v3(), q.base64 || q.script), frames...), script, true)
+	for _, f := range frames {
+		f.Release()
+	}
 }
 
 // callHeaderHooks lets the application change the headers of a response.

@@ -25,6 +25,8 @@ type Session struct {
 	handshake atomic.Pointer[Handshake]   // nil after DropHandshake
 	paused    atomic.Bool                 // mirror of m.held for the receiving loops
 
+	v3 bool // immutable: the client speaks Engine.IO v3
+
 	// the application's, see SetData
 	data any
 
@@ -33,7 +35,7 @@ type Session struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	base64 bool // the WebSocket was opened with b64: no binary frames; set before conn
+	base64 bool // the transport was opened with b64: no raw binary; set before conn
 	busy   bool // Open or Message is running, or may run at any moment
 	m      machine
 	armed  time.Duration // what timer is set to
@@ -49,12 +51,16 @@ type ending struct {
 	err    error
 }
 
-// newSession makes a session on t. It is busy until opened is called. base64 is
-// meant for a session that begins on WebSocket.
-func newSession(srv *Server, id string, t Transport, hs *Handshake, base64 bool) *Session {
-	s := &Session{srv: srv, id: id, out: new(outbox), busy: true, base64: base64}
+// newSession makes a session on t for the client that sent q. It is busy until open
+// is called.
+func newSession(srv *Server, id string, t Transport, hs *Handshake, q *query) *Session {
+	s := &Session{srv: srv, id: id, out: new(outbox), busy: true, v3: q.v3(), base64: q.base64}
+	if q.script && t == Polling {
+		s.out.script = scriptHead(q.callback)
+		s.base64 = true // scripts are text
+	}
 	s.handshake.Store(hs)
-	s.m.start(srv.now(), t, &srv.timing)
+	s.m.start(srv.now(), t, s.timing())
 	s.timer.Init(srv.engine.Wheel(), (*sessionTimer)(s))
 	return s
 }
@@ -62,8 +68,22 @@ func newSession(srv *Server, id string, t Transport, hs *Handshake, base64 bool)
 // ID returns the session id. It is a secret between this client and the server.
 func (s *Session) ID() string { return s.id }
 
-// Protocol returns the Engine.IO revision the client speaks: 4.
-func (s *Session) Protocol() int { return 4 }
+// Protocol returns the Engine.IO revision the client speaks: 4, or 3 if
+// Config.AllowEIO3 is set.
+func (s *Session) Protocol() int {
+	if s.v3 {
+		return 3
+	}
+	return 4
+}
+
+// timing returns the durations of the session's revision.
+func (s *Session) timing() *timing {
+	if s.v3 {
+		return &s.srv.timingV3
+	}
+	return &s.srv.timing
+}
 
 // Transport returns the transport that is in use now.
 func (s *Session) Transport() Transport {
@@ -112,7 +132,7 @@ func (s *Session) Resume() { s.hold(false) }
 func (s *Session) hold(held bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.m.hold(s.srv.now(), held, &s.srv.timing)
+	s.m.hold(s.srv.now(), held, s.timing())
 	s.paused.Store(held)
 	if held {
 		return
@@ -133,7 +153,7 @@ func (s *Session) hold(held bool) {
 func (s *Session) Close(reason Reason) {
 	s.mu.Lock()
 	buffered := s.out != nil && len(s.out.frames) > 0
-	s.finish(s.m.close(s.srv.now(), reason, buffered, &s.srv.timing))
+	s.finish(s.m.close(s.srv.now(), reason, buffered, s.timing()))
 }
 
 // Discard ends the session at once and drops what a polling client has not
@@ -194,11 +214,10 @@ func (s *Session) applyLocked(e effect) {
 		out.wake(e.do & (doNoop | doClosePoll))
 	}
 	if e.do.has(doPing) {
-		if c := s.conn.Load(); c != nil {
-			c.Send(codec.PingFrame) // a full buffer swallows it; then the PONG deadline decides
-		} else if out != nil {
-			out.put(codec.PingFrame)
-		}
+		s.sendLocked(codec.PingFrame)
+	}
+	if e.do.has(doPong) {
+		s.sendLocked(codec.PongFrame)
 	}
 	if e.do.has(doProbe) {
 		s.cand.send(codec.ProbeFrame)
@@ -218,6 +237,16 @@ func (s *Session) applyLocked(e effect) {
 	}
 	if e.do.has(doRemove) && out != nil && out.post != nil {
 		out.post.interrupt()
+	}
+}
+
+// sendLocked sends one of our own packets. A full buffer swallows it; then the
+// deadline of the heartbeat decides, here or at the client.
+func (s *Session) sendLocked(f *pool.Frame) {
+	if c := s.conn.Load(); c != nil {
+		c.Send(f)
+	} else if s.out != nil {
+		s.out.put(f)
 	}
 }
 
@@ -261,17 +290,6 @@ func (s *Session) attach(c *engine.Conn) {
 	}
 }
 
-// wire returns f as this session's WebSocket takes it. It takes f and returns
-// what takes its place.
-func (s *Session) wire(f *pool.Frame) *pool.Frame {
-	if !s.base64 {
-		return f
-	}
-	text := codec.NewBase64Frame(f.Bytes())
-	f.Release()
-	return text
-}
-
 // armLocked sets the timer to what the machine waits for.
 func (s *Session) armLocked() {
 	at := s.m.next()
@@ -294,7 +312,7 @@ func (t *sessionTimer) Expire(*engine.Timer) {
 	s := (*Session)(t)
 	s.mu.Lock()
 	s.armed = 0
-	s.finish(s.m.timer(s.srv.now(), &s.srv.timing))
+	s.finish(s.m.timer(s.srv.now(), s.timing()))
 }
 
 // current applies what is due by now, in case the timer is late, and reports
@@ -307,7 +325,7 @@ func (s *Session) current() bool {
 		s.mu.Unlock()
 		return alive
 	}
-	e := s.m.timer(now, &s.srv.timing)
+	e := s.m.timer(now, s.timing())
 	alive := s.m.phase != phaseClosed
 	s.finish(e)
 	return alive

@@ -118,3 +118,12 @@ func (s *Session) bufferVolatileLocked(f *pool.Frame) bool {
 	s.out.put(f)
 	return true
 }
+
+// QueueForm is Queue for a frame in the form that Form returned, which is not
+// FormPlain: so a broadcast is rewritten once for each form, not for each receiver.
+func (s *Session) QueueForm(f *pool.Frame, b *engine.Batch) error { return s.conn.Load().Queue(f, b) }
+
+// QueueFormVolatile is QueueVolatile in the same way.
+func (s *Session) QueueFormVolatile(f *pool.Frame, b *engine.Batch) bool {
+	return s.conn.Load().QueueVolatile(f, b)
+}

@@ -28,7 +28,7 @@ func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, c *check
 	begin := s == nil && c.query.transport == "websocket"
 	if begin {
 		var fail *failure
-		if s, fail = srv.create(r, WebSocket, newHandshake(r, isSecure(r)), c.query.base64); fail != nil {
+		if s, fail = srv.create(r, WebSocket, newHandshake(r, isSecure(r)), &c.query); fail != nil {
 			srv.refuse(w, r, true, fail)
 			return
 		}
@@ -132,7 +132,7 @@ func (srv *Server) turnAway(nc net.Conn, carry []byte, head *pool.Buf) {
 // newCandidate enters a candidate, or returns nil when s does not want one.
 func (s *Session) newCandidate(b64 bool) *candidate {
 	s.mu.Lock()
-	e := s.m.open(s.srv.now(), &s.srv.timing)
+	e := s.m.open(s.srv.now(), s.timing())
 	if e.do.has(doRefuse) {
 		s.mu.Unlock()
 		return nil

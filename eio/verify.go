@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 )
 
 // failure is the reason a request is refused.
@@ -73,8 +74,8 @@ func (srv *Server) verifySession(c *checked) (*Session, *failure) {
 	if t := s.Transport(); !c.upgrade && t.String() != q.transport {
 		return nil, mismatch(q.transport, t)
 	}
-	if q.eio != "4" {
-		return nil, &failure{code: CodeBadRequest, context: ErrorContext{Name: "PROTOCOL_MISMATCH", Protocol: q.eio, PreviousProtocol: "4"}}
+	if q.v3() != s.v3 {
+		return nil, &failure{code: CodeBadRequest, context: ErrorContext{Name: "PROTOCOL_MISMATCH", Protocol: q.eio, PreviousProtocol: strconv.Itoa(s.Protocol())}}
 	}
 	if c.upgrade && srv.cfg.DisableUpgrades && q.transport == "websocket" {
 		return nil, mismatch(q.transport, s.Transport())
@@ -104,8 +105,8 @@ func (srv *Server) allow(r *http.Request) *failure {
 }
 
 // checkRevision is the last check of a handshake.
-func checkRevision(q *query) *failure {
-	if q.eio != "4" {
+func (srv *Server) checkRevision(q *query) *failure {
+	if q.v3() && !srv.cfg.AllowEIO3 {
 		return &failure{code: CodeUnsupportedProtocol, context: ErrorContext{Protocol: q.eio}}
 	}
 	return nil

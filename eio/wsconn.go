@@ -82,9 +82,9 @@ func (s *Session) message(c *engine.Conn, m *wsMessage) bool {
 	var err error
 	switch m.op {
 	case ws.OpText:
-		packet, err = codec.ParseText(m.data)
+		packet, err = s.parseText(m.data)
 	case ws.OpBinary:
-		packet = codec.Packet{Type: codec.Message, Binary: true, Data: m.data}
+		packet = s.parseBinary(m.data)
 	case ws.OpPing:
 		c.Send(controlFrame(ws.OpPong, m.data))
 		return true
@@ -113,7 +113,7 @@ func (s *Session) message(c *engine.Conn, m *wsMessage) bool {
 	if err != nil {
 		e = s.m.invalid(mainLink, err)
 	} else {
-		e = s.m.packet(s.srv.now(), mainLink, packet.Type, packet.Data, &s.srv.timing)
+		e = s.m.packet(s.srv.now(), mainLink, packet.Type, packet.Data, s.timing())
 	}
 	alive := s.m.phase != phaseClosed
 	s.finish(e)

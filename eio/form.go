@@ -1,0 +1,129 @@
+package eio
+
+import (
+	"github.com/epio-go/epio/codec"
+	"github.com/epio-go/epio/pool"
+)
+
+// formOf returns how binary messages travel to a client.
+func formOf(v3, base64 bool) codec.Form {
+	switch {
+	case v3 && base64:
+		return codec.FormV3Base64
+	case v3:
+		return codec.FormV3
+	case base64:
+		return codec.FormBase64
+	}
+	return codec.FormPlain
+}
+
+// form returns how binary messages travel to this client on its current transport. The
+// caller holds s.mu, or has seen s.conn.
+func (s *Session) form() codec.Form { return formOf(s.v3, s.base64) }
+
+// Form returns the form in which the session's WebSocket takes frames, for
+// QueueForm. While there is none it is FormPlain. Once it is another one, it stays.
+func (s *Session) Form() codec.Form {
+	if s.conn.Load() == nil {
+		return codec.FormPlain
+	}
+	return s.form()
+}
+
+// wire returns f as this session's WebSocket takes it. It takes f and returns
+// what takes its place.
+func (s *Session) wire(f *pool.Frame) *pool.Frame {
+	form := s.form()
+	if form == codec.FormPlain || !codec.HasBinary(f.Bytes()) {
+		return f
+	}
+	other := codec.NewFrameIn(form, f.Bytes())
+	f.Release()
+	return other
+}
+
+// parseText parses a WebSocket text message of this client. It borrows p for writing.
+func (s *Session) parseText(p []byte) (codec.Packet, error) {
+	if s.v3 {
+		return codec.ParseTextV3(p)
+	}
+	return codec.ParseText(p)
+}
+
+// parseBinary parses a WebSocket binary message of this client.
+func (s *Session) parseBinary(p []byte) codec.Packet {
+	if s.v3 {
+		return codec.ParseBinaryV3(p)
+	}
+	return codec.Packet{Type: codec.Message, Binary: true, Data: p}
+}
+
+// payload is the body of an answer to a poll.
+type payload struct {
+	*pool.Buf
+	form   codec.Form
+	binary bool // a binary payload of Engine.IO v3
+}
+
+// newPayload returns frames, which are plain, as one payload for a client that takes
+// binary messages in the form f. It borrows them. The caller releases the payload.
+//
+// Engine.IO v3 has a payload of its own for binary messages, for clients that can read
+// it; there, a payload without any is text all the same.
+func newPayload(f codec.Form, frames ...*pool.Frame) payload {
+	p := payload{form: f}
+	n := 32 // a NOOP and a CLOSE
+	for _, frame := range frames {
+		if f.V3() {
+			n += codec.PayloadLenV3(frame.Bytes())
+			p.binary = p.binary || f == codec.FormV3 && codec.HasBinary(frame.Bytes())
+		} else {
+			n += codec.PayloadLen(frame.Bytes()) + 1
+		}
+	}
+	p.Buf = pool.Get(n)
+	for _, frame := range frames {
+		p.add(frame)
+	}
+	return p
+}
+
+// add appends the packets in frame. It borrows frame.
+func (p payload) add(frame *pool.Frame) {
+	switch {
+	case !p.form.V3():
+		p.B = codec.AppendPayload(p.B, frame.Bytes())
+	case p.binary:
+		p.B = codec.AppendBinaryPayloadV3(p.B, frame.Bytes())
+	default:
+		p.B = codec.AppendPayloadV3(p.B, frame.Bytes())
+	}
+}
+
+// contentType returns the payload's media type.
+func (p payload) contentType() string {
+	if p.binary {
+		return "application/octet-stream"
+	}
+	return "text/plain; charset=UTF-8"
+}
+
+// read returns a reader over the body of a POST, which is borrowed for writing while
+// the reader is in use.
+func (s *Session) read(body []byte, octets, script bool) codec.PayloadReader {
+	if script {
+		d, ok := formData(body)
+		if !ok || octets {
+			return codec.PayloadReader{} // ignored, as in the reference
+		}
+		body = d
+	}
+	switch {
+	case !s.v3:
+		return codec.NewPayloadReader(body)
+	case octets:
+		return codec.NewBinaryPayloadReaderV3(body)
+	}
+	return codec.NewPayloadReaderV3(body)
+}
