@@ -19,6 +19,7 @@ type broadcast struct {
 	args   []any
 
 	frame  *pool.Frame // nil when nobody on this server listens
+	forms  forms       // frame rewritten for some receivers; owned by the walk
 	credit int         // references of frame not handed out yet; owned by the walk
 
 	acks     *gathering // collects acknowledgements; nil without
@@ -152,6 +153,7 @@ func (b *broadcast) finish() {
 	if b.frame != nil {
 		b.frame.ReleaseN(b.credit + 1)
 	}
+	b.forms.release()
 	for _, s := range b.reached {
 		s.sendOutgoing(b.event, b.args)
 	}
@@ -196,7 +198,10 @@ func (r *receiver) Deliver(p adapter.Packet, batch adapter.Batch) bool {
 	}
 	var err error
 	eb := batch.(*engine.Batch)
-	if b.target.flags.Has(adapter.Volatile) {
+	volatile := b.target.flags.Has(adapter.Volatile)
+	if other := b.rewritten(s.c.sess.Form()); other != nil {
+		err = s.queueForm(other, eb, volatile)
+	} else if volatile {
 		if !s.c.sess.QueueVolatile(b.share(), eb) {
 			err = ErrDropped
 		}

@@ -62,6 +62,9 @@ func (h *sessions) Open(sess *eio.Session) {
 	w := srv.engine.Engine().Wheel()
 	c.timer.Init(w, c.timer)
 	c.timer.Reset(w.Now() + srv.cfg.ConnectTimeout)
+	if c.old() {
+		c.join([]byte("/"), nil)
+	}
 }
 
 // Message implements eio.Handler.
@@ -125,7 +128,11 @@ func (c *client) packet(in *codec.In) {
 		c.connect(in)
 		return
 	}
-	s := c.lookup(in.Namespace)
+	nsp := in.Namespace
+	if c.old() {
+		nsp, _ = splitQuery(nsp)
+	}
+	s := c.lookup(nsp)
 	switch {
 	case s == nil:
 		in.Release()
@@ -145,25 +152,38 @@ func (c *client) packet(in *codec.In) {
 
 // connect starts joining a namespace. It takes in.
 func (c *client) connect(in *codec.In) {
+	defer in.Release()
+	if c.old() {
+		name, query := splitQuery(in.Namespace)
+		c.join(name, queryAuth(query))
+		return
+	}
+	var auth *codec.In
+	if in.HasPayload {
+		auth = in.Clone()
+	}
+	c.join(in.Namespace, auth)
+}
+
+// join starts joining the namespace nsp, which is borrowed. auth is a clone, or nil.
+func (c *client) join(nsp []byte, auth *codec.In) {
 	c.mu.Lock()
 	var err error
 	switch {
 	case c.ended:
 		c.mu.Unlock()
-		in.Release()
 		return
-	case c.lookupLocked(in.Namespace) != nil:
+	case c.lookupLocked(nsp) != nil:
 		err = errJoinedTwice
 	case c.countLocked() >= c.srv.cfg.MaxNamespaces:
 		err = errManyNamespaces
 	}
 	if err != nil {
 		c.mu.Unlock()
-		in.Release()
 		c.violation(err)
 		return
 	}
-	s := newSocket(c, in)
+	s := newSocket(c, nsp, auth)
 	if c.first == nil {
 		c.first = s
 	} else {
@@ -173,7 +193,6 @@ func (c *client) connect(in *codec.In) {
 		c.more[s.nsp] = s
 	}
 	c.mu.Unlock()
-	in.Release()
 	c.srv.resume(s)
 }
 

@@ -56,7 +56,8 @@ type Config struct {
 	// MaxAttachmentBytes is ten times Engine.MaxPayload here.
 	Limits codec.Limits
 
-	// Parser is the wire format; clients must use the same. Default codec.JSON.
+	// Parser is the wire format; clients must use the same. With Engine.AllowEIO3 it
+	// must be a codec.ParserV4. Default codec.JSON.
 	Parser codec.Parser
 
 	// Adapter makes the adapter of each namespace. Default adapter.MemoryFactory.
@@ -120,6 +121,9 @@ func (c Config) normalize() (Config, error) {
 	}
 	if c.Parser == nil {
 		c.Parser = codec.JSON
+	}
+	if _, ok := c.Parser.(codec.ParserV4); !ok && c.Engine.AllowEIO3 {
+		bad("Parser", "%s has no form for the clients that Engine.AllowEIO3 accepts", c.Parser.Name())
 	}
 	if c.Adapter == nil {
 		c.Adapter = adapter.MemoryFactory

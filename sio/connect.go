@@ -96,7 +96,7 @@ func (s *Socket) middlewares() error {
 // missed. Whoever disconnects the socket comes before that step or after it, too,
 // so that DISCONNECT never precedes CONNECT.
 func (s *Socket) accept() error {
-	f := s.c.srv.cfg.Parser.EncodeConnect(s.nsp, s.id, "")
+	f := s.encodeConnect()
 	batch := s.c.srv.engine.Engine().NewBatch()
 	sendErr := ErrClosed
 	err := s.index().Connect(&s.member, func() {
@@ -131,10 +131,10 @@ func (s *Socket) refuse(err error) {
 	} else if p, ok := errors.AsType[*PanicError](err); ok {
 		log.Error("sio: connect middleware panicked", "namespace", s.nsp, "panic", p.Value, "stack", string(p.Stack))
 	}
-	f, encErr := s.c.srv.cfg.Parser.EncodeConnectError(s.nsp, text, data)
+	f, encErr := s.encodeRefusal(text, data)
 	if encErr != nil {
 		log.Error("sio: data of a connect error cannot be encoded", "namespace", s.nsp, "err", encErr)
-		f, encErr = s.c.srv.cfg.Parser.EncodeConnectError(s.nsp, text, nil)
+		f, encErr = s.encodeRefusal(text, nil)
 	}
 	s.c.remove(s) // the answer may bring the next attempt
 	if encErr == nil {

@@ -26,7 +26,7 @@ type Socket struct {
 	ns   *Namespace
 	id   string
 	nsp  string    // the namespace's name
-	auth *codec.In // the CONNECT packet if it had a payload, else nil
+	auth *codec.In // a CONNECT packet with the payload that the client sent, else nil
 
 	// owned by the socket's goroutine
 	begun    bool // the connect job has run
@@ -65,17 +65,15 @@ type life struct {
 	cancel context.CancelCauseFunc
 }
 
-func newSocket(c *client, in *codec.In) *Socket {
-	s := &Socket{c: c, running: true}
-	if ns := c.srv.static(in.Namespace); ns != nil {
+// newSocket makes a socket that asks for the namespace nsp, which is borrowed.
+func newSocket(c *client, nsp []byte, auth *codec.In) *Socket {
+	s := &Socket{c: c, running: true, auth: auth}
+	if ns := c.srv.static(nsp); ns != nil {
 		s.ns, s.nsp = ns, ns.name
 	} else {
-		s.nsp = string(in.Namespace)
+		s.nsp = string(nsp)
 	}
-	if in.HasPayload {
-		s.auth = in.Clone()
-	}
-	s.id = newID()
+	s.id = c.socketID(s.nsp)
 	return s
 }
 
@@ -89,7 +87,8 @@ func newID() string {
 
 // ID returns the socket's id: 20 characters, random, unique, different in each
 // namespace of a connection, and known to the client. It is also the name of a
-// room the socket is in.
+// room the socket is in. A client of Engine.IO v3 knows it beforehand: it is the id of
+// its session in "/", with the namespace and "#" in front elsewhere.
 func (s *Socket) ID() string { return s.id }
 
 // Namespace returns the namespace the socket is in.
@@ -120,7 +119,8 @@ func (s *Socket) Request() *http.Request {
 }
 
 // Auth decodes what the client passed as auth into what v points to, and leaves v
-// alone if that was nothing.
+// alone if that was nothing. For a client of Engine.IO v3 that is the query behind the
+// namespace, "/chat?token=x", as an object of strings.
 func (s *Socket) Auth(v any) error {
 	if s.auth == nil {
 		return nil
