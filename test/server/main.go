@@ -40,6 +40,7 @@ func main() {
 	flag.StringVar(&o.addr, "addr", "127.0.0.1:0", "address to listen on")
 	flag.StringVar(&o.door, "door", "http", "way in: http (net/http), direct (the server's own listener) or tls (that, with TLS)")
 	flag.StringVar(&o.engine, "engine", "epoll", "engine: epoll or netpoll (where there is a reactor), or portable")
+	flag.BoolVar(&o.eio3, "eio3", false, "accept clients of Engine.IO v3")
 	flag.IntVar(&o.maxPayload, "max-payload", 0, "largest message in bytes; 0 means the default")
 	flag.DurationVar(&o.connectTimeout, "connect-timeout", 0, "time to join a namespace; 0 means the default")
 	flag.DurationVar(&o.pingInterval, "ping-interval", 0, "time between pings; 0 means the default")
@@ -52,6 +53,7 @@ func main() {
 
 type options struct {
 	addr, door, engine                        string
+	eio3                                      bool
 	maxPayload                                int
 	connectTimeout, pingInterval, pingTimeout time.Duration
 }
@@ -67,6 +69,7 @@ func run(o options) error {
 
 	srv, err := sio.New(sio.Config{
 		Engine: eio.Config{
+			AllowEIO3:    o.eio3,
 			MaxPayload:   o.maxPayload,
 			PingInterval: o.pingInterval,
 			PingTimeout:  o.pingTimeout,
