@@ -136,6 +136,9 @@ func (k *candidate) message(c *engine.Conn, m *wsMessage) {
 		return
 	}
 	var e effect
+	if packet.Binary {
+		packet.Data = nil // the probe is text, also where v3 has binary packets of every type
+	}
 	if err != nil {
 		e = s.m.invalid(candidateLink, err)
 	} else {

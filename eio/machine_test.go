@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "rewrite testdata from what the code doe
 // TestMachine runs the transcripts in testdata/machine. A line is an event, and
 // indented below it is what the machine wants done and the state it is in then:
 //
-//	start polling
+//	start polling                   (or websocket; then v3, for Engine.IO v3)
 //		- | open polling next=25s
 //	at 25s                          (the clock moves on; the timer fires when due)
 //		25s: ping | open polling awaiting next=45s
@@ -103,6 +103,7 @@ func (s *script) event(f []string) error {
 		if arg(1) == "websocket" {
 			tr = WebSocket
 		}
+		s.tm.clientPings = arg(2) == "v3"
 		s.m.start(s.now, tr, &s.tm)
 		s.show("", effect{})
 	case "at", "late":

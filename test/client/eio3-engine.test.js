@@ -122,7 +122,7 @@ for (const [door, engine] of [["http"], ["direct"], ["direct", "portable"]]) {
     });
   });
 
-  describe(`old heartbeat: ${title}`, { concurrency: true }, () => {
+  describe(`old heartbeat: ${title}`, { concurrency: 7 }, () => {
     let server;
     before(async () => (server = await Server.start({ door, engine, flags: ["-eio3", "-ping-interval", "250ms", "-ping-timeout", "1s"] })));
     after(() => server?.stop());
