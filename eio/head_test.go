@@ -120,6 +120,10 @@ func TestParseQuery(t *testing.T) {
 		"sid=%zz&transport":                    {sid: "%zz"},
 		"&&=&x=y&EIO==4":                       {eio: "=4"},
 		"eio=4&SID=x":                          {},
+		"j=12":                                 {script: true, callback: "12"},
+		"j":                                    {script: true},
+		"j=1);alert(2&j=3":                     {script: true, callback: "12"},
+		"j=%31%00\u0662":                       {script: true, callback: "1"},
 	} {
 		if got := parseQuery(raw); got != want {
 			t.Errorf("%q: got %+v, want %+v", raw, got, want)
