@@ -329,6 +329,8 @@ func TestForms(t *testing.T) {
 			c.want101()
 			c.text()
 			s := r.session()
+			// A hijacked connection is the session's a moment after its OPEN.
+			eventually(t, "the form is known", func() bool { return s.conn.Load() != nil })
 			if got := s.Form(); got != want.form {
 				t.Fatalf("%s: form %d, want %d", path, got, want.form)
 			}
