@@ -21,12 +21,12 @@ func TestEncodeV4(t *testing.T) {
 		return string(data)
 	}
 	for got, want := range map[string]string{
-		connect("/"):                           "40",
-		connect("/chat"):                       "40/chat,",
-		refuse("/", "nope"):                    `44"nope"`,
-		refuse("/chat", "no\n\"\xff"):          "44/chat,\"no\\n\\\"\ufffd\"",
+		connect("/"):                            "40",
+		connect("/chat"):                        "40/chat,",
+		refuse("/", "nope"):                     `44"nope"`,
+		refuse("/chat", "no\n\"\xff"):           "44/chat,\"no\\n\\\"\ufffd\"",
 		refuse("/chat", map[string]int{"a": 1}): `44/chat,{"a":1}`,
-		refuse("/", 5):                         `445`,
+		refuse("/", 5):                          `445`,
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -50,8 +50,10 @@ type Config struct {
 
 	// AllowEIO3 also accepts clients of Engine.IO v3: the JavaScript clients of
 	// Socket.IO 1 and 2. They are all that do not ask for revision 4. Default: refused
-	// with code 5. The session id of such a client is no secret in package sio, where it
-	// is the id of the client's socket in "/".
+	// with code 5.
+	//
+	// In package sio the session id of such a client is also the id of its socket in
+	// "/", so whoever gets to see that id can use the session, as with the reference.
 	AllowEIO3 bool
 
 	// MaxPayload is the greatest number of bytes, inclusive, of one POST body and

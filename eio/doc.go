@@ -1,5 +1,6 @@
-// Package eio is an Engine.IO v4 server: sessions, HTTP long-polling, WebSocket,
-// the upgrade from one to the other, and the heartbeat.
+// Package eio is an Engine.IO server: sessions, HTTP long-polling, WebSocket,
+// the upgrade from one to the other, and the heartbeat. It speaks revision 4 of the
+// protocol, and revision 3 with those clients that [Config].AllowEIO3 lets in.
 //
 // A [Server] has two doors. It is an [net/http.Handler] that works under any mux or
 // framework, and it can own a listener ([Server.Serve]); then WebSocket handshakes
@@ -31,6 +32,7 @@
 // Queue are taken: one reference goes over to the session, also when an error is
 // returned.
 //
-// Wire format and semantics follow the Engine.IO protocol, revision 4:
-// https://socket.io/docs/v4/engine-io-protocol/
+// Wire format and semantics follow the Engine.IO protocol:
+// https://socket.io/docs/v4/engine-io-protocol/ and, for revision 3,
+// https://github.com/socketio/engine.io-protocol/tree/v3
 package eio

@@ -1,5 +1,5 @@
-// Package sio is a Socket.IO server. Official JavaScript clients (3.x and 4.x)
-// work with it unchanged.
+// Package sio is a Socket.IO server. Official JavaScript clients (3.x and 4.x, and
+// 1.x and 2.x if Config.Engine.AllowEIO3 is set) work with it unchanged.
 //
 //	srv, err := sio.New(sio.Config{})
 //	chat := srv.Of("/chat")
