@@ -53,7 +53,7 @@ func TestAllocations(t *testing.T) {
 		{"encode disconnect", 0, func() { JSON.EncodeDisconnect("/").Release() }},
 		{"text frame", 0, func() { NewTextFrame(Message, attachment).Release() }},
 		{"binary frame", 0, func() { NewBinaryFrame(large).Release() }},
-		{"base64 frame", 0, func() { NewBase64Frame(frame.Bytes()).Release() }},
+		{"base64 frame", 0, func() { NewFrameIn(FormBase64, frame.Bytes()).Release() }},
 		{"decode event", 0, func() {
 			in, _ := d.Text(event)
 			in.Release()

@@ -25,7 +25,7 @@ func BenchmarkFrame(b *testing.B) {
 		}{
 			{"text", func() *pool.Frame { return NewTextFrame(Message, data) }},
 			{"binary", func() *pool.Frame { return NewBinaryFrame(data) }},
-			{"base64", func() *pool.Frame { return NewBase64Frame(binary.Bytes()) }},
+			{"base64", func() *pool.Frame { return NewFrameIn(FormBase64, binary.Bytes()) }},
 		} {
 			b.Run(fmt.Sprintf("kind=%s/bytes=%d", bc.kind, n), func(b *testing.B) {
 				b.SetBytes(int64(n))

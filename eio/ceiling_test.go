@@ -3,6 +3,7 @@ package eio
 import (
 	"bytes"
 	"io"
+	"math"
 	"net"
 	"runtime"
 	"testing"
@@ -34,7 +35,7 @@ func TestHandshakeCeilings(t *testing.T) {
 	if invariants.Enabled {
 		t.Skip("test builds keep released memory back")
 	}
-	const runs = 200
+	const rounds, runs = 5, 50
 	for _, test := range []struct {
 		d       door
 		ceiling float64
@@ -49,7 +50,7 @@ func TestHandshakeCeilings(t *testing.T) {
 			dial := test.d.serve(t, silent{})
 			answer := make([]byte, handshakeLen(t, dial))
 			var conns []net.Conn
-			for range runs + 1 {
+			for range rounds * (runs + 1) {
 				nc, err := dial()
 				if err != nil {
 					t.Fatal(err)
@@ -58,14 +59,18 @@ func TestHandshakeCeilings(t *testing.T) {
 				conns = append(conns, nc)
 			}
 			request := []byte(benchRequest)
-			n := testing.AllocsPerRun(runs, func() {
-				nc := conns[0]
-				conns = conns[1:]
-				nc.Write(request)
-				if _, err := io.ReadFull(nc, answer); err != nil {
-					t.Fatal(err)
-				}
-			})
+			// The least of several rounds: what else the process does counts, too.
+			n := math.Inf(1)
+			for range rounds {
+				n = min(n, testing.AllocsPerRun(runs, func() {
+					nc := conns[0]
+					conns = conns[1:]
+					nc.Write(request)
+					if _, err := io.ReadFull(nc, answer); err != nil {
+						t.Fatal(err)
+					}
+				}))
+			}
 			if !bytes.HasPrefix(answer, []byte("HTTP/1.1 101 ")) || !bytes.HasSuffix(answer, []byte(`}`)) {
 				t.Errorf("got %q", answer)
 			}
