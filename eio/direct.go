@@ -146,8 +146,9 @@ func (d *doorman) accept(c *engine.Conn, h *head, q *checked, s *Session, raw st
 	}
 	b := append101(pool.Get(512), h.key, extra)
 	if begin {
-		c.Send(srv.appendOpen(b, s).Seal(0))
-		s.attach(c)
+		b = srv.appendOpen(b, s)
+		c.Send(b.Seal(0))
+		s.attachSoon(c)
 		c.SetHandler((*wsConn)(s))
 		srv.open(s)
 		return nil

@@ -79,14 +79,39 @@ func (srv *Server) beginWebSocket(nc net.Conn, carry []byte, head *pool.Buf, s *
 		s.lose(TransportError, err)
 		return
 	}
-	s.attach(c)
+	s.attachSoon(c)
+}
+
+// openPause is how long the OPEN packet of Engine.IO v3 comes after the 101. A client
+// that begins to listen when its WebSocket is open, as the official test-suite of that
+// revision does, misses what was read together with the 101. The reference happens
+// to make two writes; new clients do not need it.
+const openPause = time.Millisecond
+
+// attachSoon is attach, after the pause for clients of Engine.IO v3. Whatever they
+// send ends it.
+func (s *Session) attachSoon(c *engine.Conn) {
+	if !s.v3 {
+		s.attach(c)
+		return
+	}
+	time.AfterFunc(openPause, func() { s.attach(c) })
 }
 
 // appendOpen appends the OPEN packet, and the initial packet if there is one, as
-// WebSocket frames.
+// WebSocket frames; for clients of Engine.IO v3, it queues them instead.
 func (srv *Server) appendOpen(b *pool.Buf, s *Session) *pool.Buf {
 	var packet [256]byte
 	text := srv.ws.append(packet[:0], s.id)
+	if s.v3 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.out.put(codec.NewTextFrame(codec.Open, text[1:]))
+		if f := srv.initialFrame(); f != nil {
+			s.out.put(f)
+		}
+		return b
+	}
 	b.B = append(codec.AppendWSHeader(b.B, ws.OpText, len(text)), text...)
 	if f := srv.initialFrame(); f != nil {
 		f = s.wire(f)
