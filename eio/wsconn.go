@@ -211,7 +211,8 @@ var (
 )
 
 // closeFrame returns the close frame for a session that ended with err. Only
-// violations of RFC 6455 have a status, as in the reference.
+// violations of RFC 6455 have a status, as in the reference. The client's own close
+// frame is sent back as it is.
 func closeFrame(err error) *pool.Frame {
 	if err == nil {
 		return closeNoStatus
@@ -220,7 +221,7 @@ func closeFrame(err error) *pool.Frame {
 		if ce.Code == uint16(ws.StatusNoStatusRcvd) {
 			return closeNoStatus
 		}
-		return controlFrame(ws.OpClose, binary.BigEndian.AppendUint16(nil, ce.Code))
+		return controlFrame(ws.OpClose, append(binary.BigEndian.AppendUint16(nil, ce.Code), ce.Text...))
 	}
 	switch {
 	case errors.Is(err, ErrWebSocketProtocol):

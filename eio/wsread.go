@@ -139,6 +139,9 @@ func (r *wsReader) release() {
 
 // parseWSHead parses the header of a frame. head is its size, or 0 when it is
 // incomplete; then h holds what is known, and Length is the least it can become.
+// A data frame whose length has a longer form than it needs is accepted: RFC 6455
+// forbids sending it (section 5.2) and does not ask for its refusal; there are clients
+// that are off by one at the limits, and the reference takes it too.
 func parseWSHead(p []byte) (h ws.Header, head int, err error) {
 	if len(p) < 2 {
 		return h, 0, nil
@@ -149,16 +152,18 @@ func parseWSHead(p []byte) (h ws.Header, head int, err error) {
 	h.Masked = p[1]&0x80 != 0
 	length := uint64(p[1] & 0x7f)
 	head = 2
+	if length > 125 && h.OpCode.IsControl() {
+		// Whatever the longer form says: its use alone is wrong.
+		return h, 0, fmt.Errorf("%w: %w", ErrWebSocketProtocol, ws.ErrProtocolControlPayloadOverflow)
+	}
 	switch length {
 	case 126:
 		if len(p) < 4 {
-			h.Length = 126
 			return h, 0, nil
 		}
 		length, head = uint64(binary.BigEndian.Uint16(p[2:])), 4
 	case 127:
 		if len(p) < 10 {
-			h.Length = 127
 			return h, 0, nil
 		}
 		length, head = binary.BigEndian.Uint64(p[2:]), 10
@@ -209,13 +214,27 @@ func parseClose(data []byte) (*CloseError, error) {
 	if len(data) == 1 {
 		return nil, fmt.Errorf("%w: close frame with one byte", ErrWebSocketProtocol)
 	}
-	code, text := ws.ParseCloseFrameData(data)
-	switch err := ws.CheckCloseFrameData(code, text); {
-	case err == nil:
-		return &CloseError{Code: uint16(code), Text: text}, nil
-	case err == ws.ErrProtocolInvalidUTF8:
+	code, text := binary.BigEndian.Uint16(data), data[2:]
+	switch {
+	case !validCloseCode(code):
+		return nil, fmt.Errorf("%w: close frame with status %d", ErrWebSocketProtocol, code)
+	case !utf8.Valid(text):
 		return nil, ErrWebSocketUTF8
-	default:
-		return nil, fmt.Errorf("%w: close frame: %w", ErrWebSocketProtocol, err)
 	}
+	return &CloseError{Code: code, Text: string(text)}, nil
+}
+
+// validCloseCode reports whether a close frame may carry code: one that is registered
+// and meant for the wire, or one for libraries (3000) and applications (4000).
+//
+// Source: RFC 6455 section 7.4 and
+// https://www.iana.org/assignments/websocket/websocket.xml#close-code-number
+func validCloseCode(code uint16) bool {
+	switch {
+	case code >= 1004 && code <= 1006: // 1004 has no meaning, the others say that there was no frame
+		return false
+	case code >= 1000 && code <= 1014:
+		return true
+	}
+	return code >= 3000 && code <= 4999
 }
