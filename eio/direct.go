@@ -114,7 +114,7 @@ func (d *doorman) Data(c *engine.Conn, p []byte) int {
 		fail = d.srv.checkRevision(&checked.query)
 	}
 	if fail == nil {
-		fail = checkWebSocket(h.method, h.key, h.version)
+		fail = h.opening.check()
 	}
 	if fail == nil {
 		if fail = d.accept(c, &h, &checked, s, raw); fail == nil {
@@ -144,7 +144,7 @@ func (d *doorman) accept(c *engine.Conn, h *head, q *checked, s *Session, raw st
 		extra = make(http.Header)
 		srv.cfg.CORS.set(extra, q.origin, nil)
 	}
-	b := append101(pool.Get(512), h.key, extra)
+	b := append101(pool.Get(512), &h.opening, extra)
 	if begin {
 		b = srv.appendOpen(b, s)
 		c.Send(b.Seal(0))

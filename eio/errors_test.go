@@ -101,35 +101,6 @@ func TestUpgradeRefusals(t *testing.T) {
 	}
 }
 
-func TestUpgradeBadRequests(t *testing.T) {
-	// WebSocket requests that are no valid opening handshakes.
-	good := "GET " + wsPath + " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-	eachDoor(t, func(t *testing.T, d door) {
-		r := d.open(t, Config{}, nil)
-		for _, change := range [][2]string{
-			{"Version: 13", "Version: 12"},
-			{"Sec-WebSocket-Version: 13\r\n", ""},
-			{"nonce", "nonce"},
-			{"ZSBub25jZQ==", "ZSBub25jZQ"},
-			{"ZSBub25jZQ==", "ZSBub25jZ!=="},
-			{"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""},
-		} {
-			text := strings.Replace(good, change[0], change[1], 1)
-			nc, err := r.dial()
-			if err != nil {
-				t.Fatal(err)
-			}
-			c := newWSClient(t, nc, []byte(text))
-			if text == good {
-				c.want101()
-				c.text()
-			} else if c.status != 400 || c.body != "Bad request" {
-				t.Errorf("%q: got %d %q", change[1], c.status, c.body)
-			}
-		}
-	})
-}
-
 func TestOtherURLs(t *testing.T) {
 	eachDoor(t, func(t *testing.T, d door) {
 		r := d.open(t, Config{}, nil)

@@ -8,13 +8,11 @@ import (
 // head is a request head as the direct door reads it: a strict subset of HTTP/1.1 that
 // covers what WebSocket clients send. The strings are parts of the block that was parsed.
 type head struct {
-	method string
+	opening
 	path   string // undecoded
 	query  string
 	origin string
 
-	key     string
-	version string
 	upgrade bool // "Connection: upgrade" and "Upgrade: websocket"
 }
 
@@ -103,14 +101,21 @@ func parseHead(raw string) (h head, ok bool) {
 			if strings.EqualFold(name, "Transfer-Encoding") {
 				return h, false
 			} else if strings.EqualFold(name, "Sec-WebSocket-Key") {
-				if h.key != "" {
+				if h.key != "" || value == "" {
 					return h, false
 				}
 				h.key = value
 			}
+		case 22:
+			if strings.EqualFold(name, "Sec-WebSocket-Protocol") {
+				if h.protocols != "" || value == "" {
+					return h, false
+				}
+				h.protocols = value
+			}
 		case 21:
 			if strings.EqualFold(name, "Sec-WebSocket-Version") {
-				if h.version != "" {
+				if h.version != "" || value == "" {
 					return h, false
 				}
 				h.version = value

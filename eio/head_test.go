@@ -13,8 +13,8 @@ const goodHead = "GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: ex
 func TestParseHead(t *testing.T) {
 	h, ok := parseHead(goodHead)
 	want := head{
-		method: "GET", path: "/engine.io/", query: "EIO=4&transport=websocket", origin: "https://example.com",
-		key: "dGhlIHNhbXBsZSBub25jZQ==", version: "13", upgrade: true,
+		opening: opening{method: "GET", key: "dGhlIHNhbXBsZSBub25jZQ==", version: "13"},
+		path:    "/engine.io/", query: "EIO=4&transport=websocket", origin: "https://example.com", upgrade: true,
 	}
 	if !ok || h != want {
 		t.Errorf("got %+v %v", h, ok)

@@ -1,8 +1,6 @@
 package eio
 
 import (
-	"crypto/sha1"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -20,8 +18,8 @@ import (
 // serveUpgrade answers a verified WebSocket request on the net/http door and moves its
 // connection into the engine. s is nil for a handshake.
 func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, c *checked, s *Session) {
-	key := r.Header.Get("Sec-WebSocket-Key")
-	if fail := checkWebSocket(r.Method, key, r.Header.Get("Sec-WebSocket-Version")); fail != nil {
+	o := openingOf(r)
+	if fail := o.check(); fail != nil {
 		srv.refuse(w, r, true, fail)
 		return
 	}
@@ -48,7 +46,7 @@ func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, c *check
 		nc = sc.Conn
 	}
 	carry, _ := brw.Reader.Peek(brw.Reader.Buffered())
-	head := append101(pool.Get(512), key, w.Header())
+	head := append101(pool.Get(512), &o, w.Header())
 	switch {
 	case begin:
 		srv.beginWebSocket(nc, carry, head, s)
@@ -179,54 +177,15 @@ func writeHead(nc net.Conn, head *pool.Buf) error {
 	return nc.SetDeadline(time.Time{})
 }
 
-// checkWebSocket checks the rest of an opening handshake.
-//
-// Source: RFC 6455 section 4.2.1.
-func checkWebSocket(method, key, version string) *failure {
-	problem := ""
-	switch {
-	case method != http.MethodGet:
-		problem = "method is not GET"
-	case version != "13":
-		problem = "Sec-WebSocket-Version is not 13"
-	case !validKey(key):
-		problem = "invalid Sec-WebSocket-Key"
-	default:
-		return nil
-	}
-	return &failure{code: CodeBadRequest, context: ErrorContext{Name: "TRANSPORT_HANDSHAKE_ERROR", Message: problem}}
-}
-
-// validKey reports whether key is the base64 form of 16 bytes.
-func validKey(key string) bool {
-	if len(key) != 24 || key[22] != '=' || key[23] != '=' {
-		return false
-	}
-	for i := range 22 {
-		switch b := key[i]; {
-		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '+', b == '/':
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-// appendAccept appends the Sec-WebSocket-Accept value for key.
-func appendAccept(dst []byte, key string) []byte {
-	var buf [24 + 36]byte
-	n := copy(buf[:], key)
-	n += copy(buf[n:], "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")
-	sum := sha1.Sum(buf[:n])
-	return base64.StdEncoding.AppendEncode(dst, sum[:])
-}
-
 // append101 appends the response that completes an upgrade. h holds further
 // headers; those that describe a body or the connection are left out.
-func append101(b *pool.Buf, key string, h http.Header) *pool.Buf {
+func append101(b *pool.Buf, o *opening, h http.Header) *pool.Buf {
 	b.B = append(b.B, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
-	b.B = appendAccept(b.B, key)
+	b.B = appendAccept(b.B, o.key)
 	b.B = append(b.B, "\r\n"...)
+	if p, _ := o.subprotocol(); p != "" {
+		b.B = append(append(append(b.B, "Sec-WebSocket-Protocol: "...), p...), "\r\n"...)
+	}
 	if len(h) > 0 {
 		var text strings.Builder
 		h.WriteSubset(&text, not101) // sorted; replaces line breaks in values
@@ -255,15 +214,18 @@ func refuseRaw(nc net.Conn, f *failure) {
 }
 
 // appendRefusal appends the answer to a refused upgrade: whatever the code, the
-// status is 400, except for our own 503.
+// status is 400, except for our own 503 and what an opening handshake asks for.
 func appendRefusal(dst []byte, f *failure) []byte {
 	status := http.StatusBadRequest
-	if f.code.status() == http.StatusServiceUnavailable {
+	switch {
+	case f.status != 0:
+		status = f.status
+	case f.code.status() == http.StatusServiceUnavailable:
 		status = http.StatusServiceUnavailable
 	}
 	text := f.text()
-	return fmt.Appendf(dst, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-type: text/html\r\nContent-Length: %d\r\n\r\n%s",
-		status, http.StatusText(status), len(text), text)
+	return fmt.Appendf(dst, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-type: text/html\r\nContent-Length: %d\r\n%s\r\n%s",
+		status, http.StatusText(status), len(text), f.header, text)
 }
 
 // hooked reports whether a WebSocket request needs user code.

@@ -1,6 +1,7 @@
 package eio
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -14,6 +15,10 @@ type failure struct {
 	message string // what the client reads; empty: the code's
 	context ErrorContext
 	err     error
+
+	// for refused upgrades
+	status int    // of the response; 0: the code's
+	header string // further lines of it, each with its end
 }
 
 func (f *failure) text() string {
@@ -25,14 +30,16 @@ func (f *failure) text() string {
 
 // body is the JSON of a polling response: {"code":0,"message":"Transport unknown"}.
 func (f *failure) body() []byte {
-	b, err := json.Marshal(struct {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // as JSON.stringify: the text is for a person
+	if err := e.Encode(struct {
 		Code    ErrorCode `json:"code"`
 		Message string    `json:"message"`
-	}{f.code, f.text()})
-	if err != nil {
+	}{f.code, f.text()}); err != nil {
 		panic(err) // an int and a string
 	}
-	return b
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // checked is what verify looks at, from either door.
