@@ -88,6 +88,10 @@ func (d *doorman) Closed(*engine.Conn, error) { d.timer.Stop() }
 func (d *doorman) Data(c *engine.Conn, p []byte) int {
 	n := findHead(p, d.scanned)
 	if n == 0 && len(p) < d.srv.cfg.MaxHeaderBytes {
+		if bareHead(p, d.scanned) {
+			d.timer.Stop()
+			return d.handOver(c)
+		}
 		d.scanned = len(p)
 		return 0
 	}

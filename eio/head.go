@@ -26,6 +26,13 @@ func findHead(p []byte, scanned int) int {
 	return 0
 }
 
+// bareHead reports whether a request head without CR before some of its line feeds, which
+// findHead does not know, may be complete. Such requests are net/http's business.
+func bareHead(p []byte, scanned int) bool {
+	p = p[max(scanned-2, 0):]
+	return bytes.Contains(p, []byte("\n\n")) || bytes.Contains(p, []byte("\n\r\n"))
+}
+
 // parseHead parses a complete request head, blank line included:
 //
 //	GET /engine.io/?EIO=4&transport=websocket HTTP/1.1
