@@ -37,14 +37,14 @@ func (k *candidate) Data(c *engine.Conn, p []byte) (used int) {
 			c.SetHandler((*wsConn)(k.s))
 			return used
 		case dropped:
-			return used + linger(c, p[used:])
+			return used + goodbye(c, k, p[used:], false)
 		case held:
 			return used // paused already
 		}
 		m, n, err := k.rd.next(p[used:], k.s.srv.cfg.MaxPayload)
 		if err != nil {
 			k.invalid(err)
-			return len(p)
+			return goodbye(c, k, p, true)
 		}
 		if n == 0 {
 			return used

@@ -165,7 +165,7 @@ func (d *doorman) accept(c *engine.Conn, h *head, q *checked, s *Session, raw st
 			return nil
 		}
 	}
-	c.SetHandler(lingerer{})
+	c.SetHandler(new(farewell))
 	c.CloseAfterFlush(closeNoStatus, wsLinger)
 	return nil
 }

@@ -147,7 +147,7 @@ func (srv *Server) turnAway(nc net.Conn, carry []byte, head *pool.Buf) {
 		nc.Close()
 		return
 	}
-	if c, err := srv.engine.Adopt(nc, carry, lingerer{}); err == nil {
+	if c, err := srv.engine.Adopt(nc, carry, new(farewell)); err == nil {
 		c.CloseAfterFlush(closeNoStatus, wsLinger)
 	}
 }

@@ -32,7 +32,7 @@ func (h *wsConn) Data(c *engine.Conn, p []byte) (used int) {
 	s.mu.Lock()
 	if s.m.phase == phaseClosed {
 		s.mu.Unlock()
-		return linger(c, p)
+		return goodbye(c, h, p, false)
 	}
 	s.occupyLocked()
 	s.mu.Unlock()
@@ -45,7 +45,7 @@ func (h *wsConn) Data(c *engine.Conn, p []byte) (used int) {
 		m, n, err := s.rd.next(p[used:], s.srv.cfg.MaxPayload)
 		if err != nil {
 			s.lose(TransportError, err)
-			return len(p)
+			return goodbye(c, h, p, true)
 		}
 		if n == 0 {
 			return used
@@ -54,7 +54,7 @@ func (h *wsConn) Data(c *engine.Conn, p []byte) (used int) {
 		alive := s.message(c, &m)
 		m.release()
 		if !alive {
-			return used + linger(c, p[used:])
+			return used + goodbye(c, h, p[used:], false)
 		}
 	}
 	if s.paused.Load() {
@@ -90,7 +90,7 @@ func (s *Session) message(c *engine.Conn, m *wsMessage) bool {
 		return true
 	case ws.OpClose:
 		if !s.exists() { // the answer to our own
-			c.Close(nil)
+			hangUp(c)
 			return false
 		}
 		ce, err := parseClose(m.data)
@@ -148,40 +148,66 @@ func (s *Session) pauseConn(c *engine.Conn) bool {
 	return true
 }
 
-// linger takes what a peer sends after our close frame: everything is thrown
-// away, and its own close frame ends the wait.
-func linger(c *engine.Conn, p []byte) (used int) {
-	for used < len(p) {
-		h, head, err := parseWSHead(p[used:])
-		if err != nil {
-			return len(p)
-		}
-		if head == 0 {
-			return used // at most 13 bytes
-		}
-		rest := int64(len(p) - used - head)
-		if h.OpCode == ws.OpClose && h.Length <= 125 {
-			if rest < h.Length {
-				return used
-			}
-			c.Close(nil)
-			return len(p)
-		}
-		if rest < h.Length {
-			// Not worth keeping. What follows may be misread as a header; the
-			// worst that can come of it is an earlier end.
-			return len(p)
-		}
-		used += head + int(h.Length)
-	}
-	return used
+// farewell is the handler of a WebSocket whose last frame, our close frame, has been
+// queued. It throws away what the peer still sends and ends the connection when
+// that is the peer's close frame.
+//
+// Owned by whoever runs Data.
+type farewell struct {
+	main engine.Handler // the former handler, told of the end; may be nil
+	skip int64          // bytes of the current frame that have not come yet
+	deaf bool           // nothing that comes is worth parsing
 }
 
-// lingerer is the handler of a connection that was refused after the 101.
-type lingerer struct{}
+// goodbye makes a farewell the handler of c, from inside main.Data, whose rest is p. deaf says
+// that the peer broke the framing: then nothing it sends is processed any
+// more, not even a close frame (RFC 6455 section 7.1.7).
+func goodbye(c *engine.Conn, main engine.Handler, p []byte, deaf bool) (used int) {
+	f := &farewell{main: main, deaf: deaf}
+	c.SetHandler(f)
+	return f.Data(c, p)
+}
 
-func (lingerer) Data(c *engine.Conn, p []byte) int { return linger(c, p) }
-func (lingerer) Closed(*engine.Conn, error)        {}
+// Data implements engine.Handler.
+func (f *farewell) Data(c *engine.Conn, p []byte) (used int) {
+	for !f.deaf {
+		n := int(min(f.skip, int64(len(p)-used)))
+		f.skip -= int64(n)
+		used += n
+		h, head, err := parseWSHead(p[used:])
+		switch {
+		case err != nil:
+			f.deaf = true
+		case head == 0:
+			return used // at most 13 bytes
+		case h.OpCode == ws.OpClose:
+			if int64(len(p)-used-head) < h.Length {
+				return used
+			}
+			f.deaf = true
+			hangUp(c)
+		default:
+			used += head
+			f.skip = h.Length
+		}
+	}
+	return len(p)
+}
+
+// Closed implements engine.Handler.
+func (f *farewell) Closed(c *engine.Conn, err error) {
+	if f.main != nil {
+		f.main.Closed(c, err)
+	}
+}
+
+// hangUp ends a connection on which both sides have said goodbye, unless ours is still
+// on its way; then the peer closes when it has it, or wsLinger ends the wait.
+func hangUp(c *engine.Conn) {
+	if c.Buffered() == 0 {
+		c.Close(nil)
+	}
+}
 
 // closeReason tells a peer that went away from a failure on our side.
 func closeReason(err error) Reason {
