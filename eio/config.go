@@ -103,8 +103,8 @@ type Config struct {
 	// Default 16 KiB, at least 1 KiB.
 	MaxHeaderBytes int
 
-	// OnConnectionError is told of every refused engine request. It may block and
-	// runs on the goroutine of the request.
+	// OnConnectionError is told of every refused engine request, and of every POST body over
+	// MaxPayload (Err is a *SizeError). It may block and runs on the goroutine of the request.
 	OnConnectionError func(*ConnectionError)
 
 	// Portable forces the engine that uses one goroutine per connection, also

@@ -28,11 +28,28 @@ var (
 	ErrPostAborted       = errors.New("eio: data request connection closed prematurely")        // a POST body that never became complete
 	ErrInvalidContent    = errors.New("eio: invalid content")                                   // a POST of application/octet-stream
 	ErrHeartbeat         = errors.New("eio: invalid heartbeat direction")                       // a PING from an Engine.IO v4 client, or a PONG from one of v3
-	ErrMessageTooBig     = errors.New("eio: max payload size exceeded")                         // more than Config.MaxPayload bytes in one WebSocket message
+	ErrMessageTooBig     = errors.New("eio: max payload size exceeded")                         // more than Config.MaxPayload bytes in one WebSocket message; it comes as a *SizeError
 	ErrWebSocketProtocol = errors.New("eio: invalid WebSocket frame")                           // anything RFC 6455 forbids; wrapped with the broken rule
 	ErrWebSocketUTF8     = errors.New("eio: WebSocket text message is not valid UTF-8")         //
 	ErrHandshakeTimeout  = errors.New("eio: request head not complete within HandshakeTimeout") // direct door only; the connection never became a session
 )
+
+// SizeError reports a WebSocket message or a POST body larger than Config.MaxPayload. It
+// matches ErrMessageTooBig.
+type SizeError struct {
+	// Size is how many bytes it has at least: those received and those that the frame's
+	// header or Content-Length announces. Further fragments or chunks may have followed.
+	Size int64
+	// Limit is Config.MaxPayload.
+	Limit int
+}
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("%v: %d bytes, limit is %d", ErrMessageTooBig, e.Size, e.Limit)
+}
+
+// Is makes a SizeError match ErrMessageTooBig.
+func (e *SizeError) Is(target error) bool { return target == ErrMessageTooBig }
 
 // ErrorCode is the number in an Engine.IO error response.
 //
@@ -110,7 +127,8 @@ type ConnectionError struct {
 // error are empty.
 type ErrorContext struct {
 	// Name is one of the reference's context names: INVALID_ORIGIN,
-	// TRANSPORT_MISMATCH, TRANSPORT_HANDSHAKE_ERROR, ID_GENERATION_ERROR, PROTOCOL_MISMATCH; or empty.
+	// TRANSPORT_MISMATCH, TRANSPORT_HANDSHAKE_ERROR, ID_GENERATION_ERROR, PROTOCOL_MISMATCH; ours
+	// for a POST body over the limit, PAYLOAD_TOO_LARGE; or empty.
 	Name              string
 	Transport         string
 	PreviousTransport string

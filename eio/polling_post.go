@@ -12,10 +12,7 @@ import (
 	"github.com/epio-go/epio/pool"
 )
 
-var (
-	errTooLarge = errors.New("eio: POST body larger than MaxPayload")
-	textOK      = []byte("ok")
-)
+var textOK = []byte("ok")
 
 // servePost takes the packets of a POST body and answers when all of them have
 // been processed.
@@ -72,7 +69,7 @@ func (s *Session) endPost(w http.ResponseWriter, r *http.Request, p *post, err e
 	over := s.m.phase == phaseClosed
 	e := s.m.posted()
 	switch {
-	case over || err == nil || errors.Is(err, errTooLarge):
+	case over || err == nil || errors.Is(err, ErrMessageTooBig):
 	case errors.Is(err, ErrInvalidContent):
 		e = s.m.lost(mainLink, TransportError, ErrInvalidContent)
 	default:
@@ -86,8 +83,10 @@ func (s *Session) endPost(w http.ResponseWriter, r *http.Request, p *post, err e
 	case err == nil:
 		s.srv.pollingHeaders(w.Header(), r, false)
 		writeBody(w, http.StatusOK, "text/html", textOK)
-	case errors.Is(err, errTooLarge):
-		s.srv.log.Info("eio: POST body too large", "sid", s.id, "limit", s.srv.cfg.MaxPayload)
+	case errors.Is(err, ErrMessageTooBig):
+		// The session goes on, as in the reference, though the official client ends it.
+		s.srv.log.Info("eio: POST body too large", "sid", s.id, "err", err)
+		s.srv.report(r, &failure{code: CodeBadRequest, context: ErrorContext{Name: "PAYLOAD_TOO_LARGE", SID: s.id}, err: err})
 		writeEmpty(w, http.StatusRequestEntityTooLarge)
 	case errors.Is(err, ErrInvalidContent):
 		writeEmpty(w, http.StatusBadRequest)
@@ -182,7 +181,7 @@ func (s *Session) awaitResume(ctx context.Context, p *post) {
 // readBody reads at most limit bytes. The caller releases the buffer.
 func readBody(r *http.Request, limit int) (*pool.Buf, error) {
 	if r.ContentLength > int64(limit) {
-		return nil, errTooLarge
+		return nil, &SizeError{Size: r.ContentLength, Limit: limit}
 	}
 	// The declared length is only a promise; memory follows what has arrived.
 	first := int64(4 << 10)
@@ -199,8 +198,9 @@ func readBody(r *http.Request, limit int) (*pool.Buf, error) {
 		b.B = b.B[:len(b.B)+n]
 		switch {
 		case len(b.B) > limit:
+			size := int64(len(b.B))
 			b.Release()
-			return nil, errTooLarge
+			return nil, &SizeError{Size: size, Limit: limit}
 		case err == io.EOF:
 			return b, nil
 		case err != nil:

@@ -37,12 +37,13 @@ type Session struct {
 	// guarded by mu
 	base64 bool // the transport was opened with b64: no raw binary; set before conn
 	busy   bool // Open or Message is running, or may run at any moment
+	owed   bool // whoever is busy has to call Handler.Close with ending
 	m      machine
 	armed  time.Duration // what timer is set to
 	timer  engine.Timer
 	out    *outbox    // nil once conn is set
 	cand   *candidate // the second transport while there is one
-	ending *ending    // Close call owed to the application by whoever is busy
+	ending *ending    // once the session is over for the application
 }
 
 // ending is the content of a Handler.Close call.
@@ -104,6 +105,17 @@ func (s *Session) Closed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.m.phase != phaseOpen
+}
+
+// Cause returns what Handler.Close is told about the end of the session. It stays available
+// afterwards; before, reason is empty and err nil.
+func (s *Session) Cause() (reason Reason, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending == nil {
+		return "", nil
+	}
+	return s.ending.reason, s.ending.err
 }
 
 // SetData stores a value for the application. It is not synchronized: call it in
@@ -170,8 +182,9 @@ func (s *Session) finish(e effect) {
 	var end *ending
 	if e.do.has(doEnd) {
 		end = &ending{e.reason, e.err}
+		s.ending = end
 		if s.busy {
-			s.ending, end = end, nil
+			s.owed, end = true, nil
 		}
 	}
 	s.mu.Unlock()
@@ -196,10 +209,10 @@ func (s *Session) occupyLocked() {
 func (s *Session) vacate() {
 	s.mu.Lock()
 	s.busy = false
-	end := s.ending
-	s.ending = nil
+	end, owed := s.ending, s.owed
+	s.owed = false
 	s.mu.Unlock()
-	if end != nil {
+	if owed {
 		s.srv.handler.Close(s, end.reason, end.err)
 	}
 }

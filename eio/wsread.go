@@ -3,6 +3,7 @@ package eio
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -76,7 +77,7 @@ func (r *wsReader) next(p []byte, limit int) (m wsMessage, n int, err error) {
 		have = len(r.frag.buf.B)
 	}
 	if h.Length > int64(limit-have) && !h.OpCode.IsControl() {
-		return m, 0, ErrMessageTooBig
+		return m, 0, &SizeError{Size: int64(min(uint64(have)+uint64(h.Length), math.MaxInt64)), Limit: limit}
 	}
 	if head == 0 {
 		return m, 0, nil

@@ -60,6 +60,8 @@ func (n *Namespace) OnConnect(fn func(ctx context.Context, s *Socket) error) {
 // OnDisconnect adds a handler that runs when a socket has disconnected and its
 // last event was handled. The socket's rooms can still be read; its context has
 // ended and it cannot send any more.
+// When the connection ended, s.Conn().Cause() tells why in more detail: an
+// *eio.SizeError for a message over the limit, say.
 func (n *Namespace) OnDisconnect(fn func(s *Socket, r Reason)) {
 	n.tbl.change(func(h *handlers) { add(&h.disconnect, fn) })
 }
