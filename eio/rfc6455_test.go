@@ -43,7 +43,7 @@ type exchange struct {
 
 // violation is an exchange that ends with the status of cause.
 func violation(name string, send []byte, cause error, hearFirst ...string) exchange {
-	status := map[error]string{ErrWebSocketProtocol: "close 1002", ErrWebSocketUTF8: "close 1007", ErrMessageTooBig: "close 1009", codec.ErrPacket: "close"}
+	status := map[error]string{ErrWebSocketProtocol: "close 1002", ErrWebSocketUTF8: "close 1007", ErrMessageTooBig: "close 1009", codec.ErrPacket: "close", ErrHeartbeat: "close"}
 	return exchange{name, send, append(hearFirst, status[cause]), cause}
 }
 
