@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // servePolling answers a request that carries the sid of a session on polling.
@@ -49,9 +50,13 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, q *query) {
 	s.finish(e) // may wake p at once
 
 	ctx := r.Context()
+	limit := liftWriteTimeout(w, r)
 	select {
 	case <-p.woken:
 	case <-ctx.Done():
+	}
+	if limit > 0 {
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
 	}
 	s.mu.Lock()
 	out.park = nil
@@ -64,6 +69,19 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, q *query) {
 	body := out.payload(p.reply, s.form())
 	s.mu.Unlock()
 	s.srv.writePayload(w, r, body, out.script, false)
+}
+
+// liftWriteTimeout removes the deadline that an http.Server with a WriteTimeout has set for the answer to r, counted from
+// the request's arrival, and returns that timeout, to begin anew when there is something to write. 0 means there is none.
+func liftWriteTimeout(w http.ResponseWriter, r *http.Request) time.Duration {
+	hs, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if hs == nil || hs.WriteTimeout <= 0 {
+		return 0
+	}
+	if http.NewResponseController(w).SetWriteDeadline(time.Time{}) != nil {
+		return 0 // a middleware hides the connection
+	}
+	return hs.WriteTimeout
 }
 
 // refusePolling answers a request that the machine refused: an overlapping one
