@@ -17,6 +17,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
+
+	"github.com/epio-go/epio/sio"
 )
 
 // patience is how long a test waits for something that must happen. It is well below the ping interval, so that an answer
@@ -26,6 +28,7 @@ const patience = 10 * time.Second
 // client is a browser's HTTP client: it asks for gzip, and for a page of another origin.
 type client struct {
 	t    *testing.T
+	srv  *sio.Server // for what the client cannot see
 	addr string
 	http *http.Client
 }
@@ -37,10 +40,10 @@ type reply struct {
 	body   string
 }
 
-func newClient(t *testing.T, addr string) *client {
+func newClient(t *testing.T, srv *sio.Server, addr string) *client {
 	transport := &http.Transport{DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &client{t: t, addr: addr, http: &http.Client{Transport: transport}}
+	return &client{t: t, srv: srv, addr: addr, http: &http.Client{Transport: transport}}
 }
 
 // do sends a request. wrote, if not nil, is closed when the request is on its way.
@@ -97,6 +100,16 @@ func (c *client) must(status int, method, path, body string) *reply {
 		c.t.Fatalf("%s %s: status %d, want %d; body %q", method, path, r.status, status, r.body)
 	}
 	return r
+}
+
+// noSessions waits until the server has no session left.
+func (c *client) noSessions() {
+	c.t.Helper()
+	for end := time.Now().Add(patience); c.srv.Engine().Sessions() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			c.t.Fatal("the session of a client that is gone is still there")
+		}
+	}
 }
 
 // poller is a Socket.IO client on HTTP long-polling.

@@ -13,10 +13,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/gofiber/fiber/v3"
 
+	"github.com/epio-go/epio/eio"
 	"github.com/epio-go/epio/sio"
 )
 
@@ -44,20 +46,30 @@ type mount struct {
 
 var all = []mount{
 	{"mux", handler(Mux), true, false, false},
-	{"gin", handler(func(srv *sio.Server) http.Handler { return Gin(srv) }), true, true, false},
-	{"echo", handler(func(srv *sio.Server) http.Handler { return Echo(srv) }), true, true, false},
-	{"echo4", handler(func(srv *sio.Server) http.Handler { return Echo4(srv) }), true, true, false},
-	{"chi", handler(func(srv *sio.Server) http.Handler { return Chi(srv) }), true, true, false},
+	{"gin", handler(ginHandler), true, true, false},
+	{"echo", handler(echoHandler), true, true, false},
+	{"echo4", handler(echo4Handler), true, true, false},
+	{"chi", handler(chiHandler), true, true, false},
 	{"fiber", serveFiber, true, true, true},
 	{"fiber behind", serveFiberBehind, false, false, false},
 }
 
+func ginHandler(srv *sio.Server) http.Handler   { return Gin(srv) }
+func echoHandler(srv *sio.Server) http.Handler  { return Echo(srv) }
+func echo4Handler(srv *sio.Server) http.Handler { return Echo4(srv) }
+func chiHandler(srv *sio.Server) http.Handler   { return Chi(srv) }
+
 // handler serves with net/http, and fails the test if that has something to complain about: writes to a hijacked
 // connection, superfluous headers.
 func handler(h func(*sio.Server) http.Handler) func(*testing.T, *sio.Server, net.Listener) func() {
+	return timed(h, 0)
+}
+
+// timed is handler with http.Server.WriteTimeout.
+func timed(h func(*sio.Server) http.Handler, write time.Duration) func(*testing.T, *sio.Server, net.Listener) func() {
 	return func(t *testing.T, srv *sio.Server, ln net.Listener) func() {
 		var j journal
-		hs := &http.Server{Handler: h(srv), ErrorLog: log.New(&j, "", 0)}
+		hs := &http.Server{Handler: h(srv), WriteTimeout: write, ErrorLog: log.New(&j, "", 0)}
 		var wg sync.WaitGroup
 		wg.Go(func() { hs.Serve(ln) })
 		return func() {
@@ -123,13 +135,16 @@ const large = 8 << 10
 // start serves an application with an echo behind m and returns a client.
 func (m *mount) start(t *testing.T) *client {
 	t.Helper()
-	return start(t, m.serve)
+	return start(t, m.serve, eio.Config{})
 }
 
-func start(t *testing.T, serve func(*testing.T, *sio.Server, net.Listener) func()) *client {
+func start(t *testing.T, serve func(*testing.T, *sio.Server, net.Listener) func(), engine eio.Config) *client {
 	t.Helper()
 	var j journal
-	srv, err := sio.New(sio.Config{Logger: slog.New(slog.NewTextHandler(&j, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	srv, err := sio.New(sio.Config{
+		Engine: engine,
+		Logger: slog.New(slog.NewTextHandler(&j, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +166,7 @@ func start(t *testing.T, serve func(*testing.T, *sio.Server, net.Listener) func(
 			t.Logf("log of the server:\n%s", j.String())
 		}
 	})
-	return newClient(t, ln.Addr().String())
+	return newClient(t, srv, ln.Addr().String())
 }
 
 func TestMounts(t *testing.T) {
@@ -166,6 +181,7 @@ func TestMounts(t *testing.T) {
 		{"errors", testErrors},
 		{"cors", testCORS},
 		{"panic", testPanic},
+		{"client gone", testGone},
 	}
 	for i := range all {
 		m := &all[i]
@@ -306,5 +322,71 @@ func testPanic(t *testing.T, _ *mount, c *client) {
 	p.post(`427["echo","hi"]`)
 	if got := answer().body; got != `437["hi"]` {
 		t.Fatalf("got %q", got)
+	}
+}
+
+// The session of a client that goes away while its poll is parked, or that drops its WebSocket, ends without waiting for
+// the heartbeat.
+func testGone(t *testing.T, m *mount, c *client) {
+	c.websocket("", "Upgrade").join().nc.Close()
+	c.noSessions()
+	if m.fasthttp {
+		return
+	}
+	p := c.poll()
+	nc, err := net.Dial("tcp", c.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(nc, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", p.path, c.addr)
+	nc.Close()
+	c.noSessions()
+}
+
+// A middleware that buffers the answer, as http.TimeoutHandler does, leaves polling in order as long as its timeout is not
+// reached. A WebSocket is refused.
+func TestTimeoutHandler(t *testing.T) {
+	c := start(t, handler(func(srv *sio.Server) http.Handler {
+		return http.TimeoutHandler(Mux(srv), patience, "too late")
+	}), eio.Config{})
+	p := c.poll()
+	answer := p.park()
+	p.post(`427["echo","hi"]`)
+	if got := answer().body; got != `437["hi"]` {
+		t.Errorf("got %q", got)
+	}
+	if _, resp := c.upgrade("", "Upgrade"); resp.StatusCode != http.StatusInternalServerError {
+		t.Errorf("upgrade answered with %s, want 500", resp.Status)
+	}
+}
+
+// A parked poll outlives http.Server.WriteTimeout where epio can reach the connection's deadline through the middleware.
+func TestWriteTimeout(t *testing.T) {
+	tests := []struct {
+		name  string
+		app   func(*sio.Server) http.Handler
+		lives bool
+	}{
+		{"mux", Mux, true},
+		{"gin", ginHandler, false}, // gzip's writer has no Unwrap
+		{"echo", echoHandler, true},
+		{"echo4", echo4Handler, true},
+		{"chi", chiHandler, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := start(t, timed(test.app, 100*time.Millisecond), eio.Config{PingInterval: 300 * time.Millisecond})
+			c.http.Transport.(*http.Transport).DisableKeepAlives = true // or it tries again when the answer is cut
+			p := c.poll()
+			got, err := p.do(http.MethodGet, p.path, "", nil)
+			switch {
+			case !test.lives && err == nil:
+				t.Errorf("answered with %q: docs/frameworks.md is out of date", got.body)
+			case test.lives && err != nil:
+				t.Error(err)
+			case test.lives && got.body != "2":
+				t.Errorf("got %q, want the PING", got.body)
+			}
+		})
 	}
 }
