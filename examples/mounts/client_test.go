@@ -28,9 +28,12 @@ const patience = 10 * time.Second
 // client is a browser's HTTP client: it asks for gzip, and for a page of another origin.
 type client struct {
 	t    *testing.T
-	srv  *sio.Server // for what the client cannot see
 	addr string
 	http *http.Client
+
+	// For what a client cannot see: the server, and why its sockets were disconnected.
+	srv  *sio.Server
+	gone <-chan sio.Reason
 }
 
 // reply is an HTTP response, its body read and unpacked.
@@ -40,10 +43,10 @@ type reply struct {
 	body   string
 }
 
-func newClient(t *testing.T, srv *sio.Server, addr string) *client {
+func newClient(t *testing.T, addr string) *client {
 	transport := &http.Transport{DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &client{t: t, srv: srv, addr: addr, http: &http.Client{Transport: transport}}
+	return &client{t: t, addr: addr, http: &http.Client{Transport: transport}}
 }
 
 // do sends a request. wrote, if not nil, is closed when the request is on its way.

@@ -148,6 +148,8 @@ func start(t *testing.T, serve func(*testing.T, *sio.Server, net.Listener) func(
 	if err != nil {
 		t.Fatal(err)
 	}
+	gone := make(chan sio.Reason, 10)
+	srv.OnDisconnect(func(_ *sio.Socket, r sio.Reason) { gone <- r })
 	sio.OnAck(srv, "echo", func(_ context.Context, _ *sio.Socket, s string) (string, error) { return s, nil })
 	sio.On(srv, "fetch", func(_ context.Context, s *sio.Socket, n int) error { return s.Emit("data", strings.Repeat("x", n)) })
 
@@ -166,7 +168,9 @@ func start(t *testing.T, serve func(*testing.T, *sio.Server, net.Listener) func(
 			t.Logf("log of the server:\n%s", j.String())
 		}
 	})
-	return newClient(t, srv, ln.Addr().String())
+	c := newClient(t, ln.Addr().String())
+	c.srv, c.gone = srv, gone
+	return c
 }
 
 func TestMounts(t *testing.T) {
@@ -341,6 +345,23 @@ func testGone(t *testing.T, m *mount, c *client) {
 	fmt.Fprintf(nc, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", p.path, c.addr)
 	nc.Close()
 	c.noSessions()
+}
+
+// Behind fiber's adaptor the heartbeat finds out about a client that went away while its poll was parked.
+func TestFiberGone(t *testing.T) {
+	c := start(t, serveFiber, eio.Config{PingInterval: 200 * time.Millisecond, PingTimeout: 200 * time.Millisecond})
+	p := c.poll()
+	nc, err := net.Dial("tcp", c.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(nc, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", p.path, c.addr)
+	nc.Close()
+	select {
+	case <-c.gone:
+	case <-time.After(patience):
+		t.Error("the socket is still there")
+	}
 }
 
 // A middleware that buffers the answer, as http.TimeoutHandler does, leaves polling in order as long as its timeout is not
