@@ -4,13 +4,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 // The time-outs of the http.Server around us are made for requests that are answered at once. A poll that waits for
-// longer is still answered.
+// longer is still answered, with a deadline for writing that begins with the answer.
 func TestPollOutlivesServerTimeouts(t *testing.T) {
 	const timeout, interval = 50 * time.Millisecond, 250 * time.Millisecond
 	tests := map[string]func(*http.Server){
@@ -19,49 +21,84 @@ func TestPollOutlivesServerTimeouts(t *testing.T) {
 		"both":         func(hs *http.Server) { hs.ReadTimeout, hs.WriteTimeout = timeout, timeout },
 	}
 	for name, set := range tests {
-		t.Run(name, func(t *testing.T) {
-			a := &app{echo: true}
-			a.init(t)
-			srv, err := NewServer(Config{PingInterval: interval}, a)
-			if err != nil {
-				t.Fatal(err)
-			}
-			hs := httptest.NewUnstartedServer(srv)
-			set(hs.Config)
-			hs.Start()
-			defer hs.Close()
-			defer srv.Close()
-
-			url := hs.URL + "/engine.io/?EIO=4&transport=polling"
-			get := func() string {
-				t.Helper()
-				resp, err := hs.Client().Get(url)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer resp.Body.Close()
-				body, err := io.ReadAll(resp.Body)
-				if err != nil || resp.StatusCode != http.StatusOK {
-					t.Fatalf("%s, %v: %s", resp.Status, err, body)
-				}
-				return string(body)
-			}
-			post := func(packet string) {
-				t.Helper()
-				resp, err := hs.Client().Post(url, "text/plain", strings.NewReader(packet))
-				if err != nil {
-					t.Fatal(err)
-				}
-				resp.Body.Close()
-			}
-			sid, _, _ := strings.Cut(strings.TrimPrefix(get(), `0{"sid":"`), `"`)
-			url += "&sid=" + sid
-			for range 2 {
-				if got := get(); got != "2" {
-					t.Fatalf("got %q, want the PING", got)
-				}
-				post("3")
-			}
-		})
+		t.Run("HTTP/1,"+name, func(t *testing.T) { testPollOutlives(t, interval, set, 1) })
+		t.Run("HTTP/2,"+name, func(t *testing.T) { testPollOutlives(t, interval, set, 2) })
 	}
+}
+
+func testPollOutlives(t *testing.T, interval time.Duration, set func(*http.Server), version int) {
+	a := &app{echo: true}
+	a.init(t)
+	srv, err := NewServer(Config{PingInterval: interval}, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var deadlines []bool // whether one was set, or lifted
+	hs := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		srv.ServeHTTP(deadlineWriter{w, func(at time.Time) {
+			mu.Lock()
+			defer mu.Unlock()
+			deadlines = append(deadlines, !at.IsZero())
+		}}, r)
+	}))
+	set(hs.Config)
+	if version == 2 {
+		hs.EnableHTTP2 = true
+		hs.StartTLS()
+	} else {
+		hs.Start()
+	}
+	defer hs.Close()
+	defer srv.Close()
+
+	url := hs.URL + "/engine.io/?EIO=4&transport=polling"
+	do := func(method, packet string) string {
+		t.Helper()
+		r, err := http.NewRequest(method, url, strings.NewReader(packet))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := hs.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK || resp.ProtoMajor != version {
+			t.Fatalf("%s %s, %v: %s", resp.Proto, resp.Status, err, body)
+		}
+		return string(body)
+	}
+	sid, _, _ := strings.Cut(strings.TrimPrefix(do(http.MethodGet, ""), `0{"sid":"`), `"`)
+	url += "&sid=" + sid
+	for range 2 {
+		if got := do(http.MethodGet, ""); got != "2" {
+			t.Fatalf("got %q, want the PING", got)
+		}
+		do(http.MethodPost, "3")
+	}
+
+	var want []bool
+	if hs.Config.WriteTimeout > 0 {
+		want = []bool{false, true, false, true}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(deadlines, want) {
+		t.Errorf("deadlines for writing were set: %t, want %t", deadlines, want)
+	}
+}
+
+// deadlineWriter tells of deadlines for writing.
+type deadlineWriter struct {
+	http.ResponseWriter
+	tell func(time.Time)
+}
+
+func (w deadlineWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w deadlineWriter) SetWriteDeadline(at time.Time) error {
+	w.tell(at)
+	return http.NewResponseController(w.ResponseWriter).SetWriteDeadline(at)
 }
