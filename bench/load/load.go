@@ -1,39 +1,50 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/epio-go/epio/bench/internal/ws"
 	"golang.org/x/sys/unix"
 )
 
-// conn is one client.
-type conn struct {
-	fd   int
-	in   []byte // incomplete input
-	next uint64 // sequence number expected next
+// sink is what a descriptor of the epoll set belongs to.
+type sink interface {
+	// ready handles epoll events. An error ends the work.
+	ready(events uint32) error
 }
 
-// load drives all clients from one epoll set.
+// load drives all clients from one epoll set, on one thread. Nothing in it is safe for
+// concurrent use.
 type load struct {
-	o      options
-	epfd   int
-	addr   *unix.SockaddrInet4
-	conns  []*conn
-	byFD   map[int32]*conn
-	buf    []byte
-	before int // resident memory of the server before the first client
+	o    options
+	wire protocol
+	addr *unix.SockaddrInet4
 
-	// got is called for every text message
-	got func(c *conn, m []byte) error
+	epfd   int
+	table  []sink // by descriptor
+	events [512]unix.EpollEvent
+	timer  *timer
+	buf    []byte   // all input is read into it first
+	spare  [][]byte // for incomplete input
+	start  time.Time
+	now    int64 // when the latest input was read, in nanoseconds since start
+
+	conns  []*conn
+	broken error  // why there are no clients, after connecting has failed
+	opened int    // connections opened so far, which spreads them over source addresses
+	before int    // resident memory of the server before the first client
+	calls  uint64 // made so far
+	spent  int    // allocations of the server per reading of their number
+
+	// what the work under way expects
+	form layout
+	text content // of payloads in text, and
+	bin  content // of binary ones
+	got  func(c *conn, k kind, seq uint64) error
+	out  []byte // message being built
+	wrap []byte // frame being built
 }
 
 func newLoad(o options) (*load, error) {
@@ -41,67 +52,85 @@ func newLoad(o options) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &load{o: o, addr: &unix.SockaddrInet4{Port: tcp.Port}, byFD: make(map[int32]*conn), buf: make([]byte, 256<<10)}
+	l := &load{
+		o: o, wire: o.protocol, addr: &unix.SockaddrInet4{Port: tcp.Port}, buf: make([]byte, 256<<10), start: time.Now(),
+		text: newContent(o.payload, 'x'), bin: newContent(o.payload, 0xfe),
+	}
 	copy(l.addr.Addr[:], tcp.IP.To4())
 	if l.addr.Addr[0] != 127 {
 		return nil, fmt.Errorf("%s is not a loopback address", o.addr)
 	}
-	l.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	l.before = l.resident()
-	return l, err
+	if l.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, err
+	}
+	if l.timer, err = newTimer(l); err != nil {
+		return nil, err
+	}
+	if l.before, err = l.resident(); err != nil {
+		return nil, err
+	}
+	return l, l.calibrate()
 }
 
 func (l *load) close() {
-	for _, c := range l.conns {
-		unix.Close(c.fd)
-	}
+	l.disconnect()
+	unix.Close(l.timer.fd)
 	unix.Close(l.epfd)
 }
 
-// cpu returns the CPU time the server has used.
-func (l *load) cpu() time.Duration {
-	if l.o.pid == 0 {
-		return 0
+// disconnect closes all clients.
+func (l *load) disconnect() {
+	for _, c := range l.conns {
+		l.remove(c.fd)
 	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", l.o.pid))
-	if err != nil {
-		return 0
-	}
-	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+2:]))
-	user, _ := strconv.Atoi(f[11])
-	sys, _ := strconv.Atoi(f[12])
-	return time.Duration(user+sys) * 10 * time.Millisecond // USER_HZ is 100
+	l.conns = nil
 }
 
-// resident returns the server's resident memory in bytes.
-func (l *load) resident() int {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", l.o.pid))
-	if err != nil {
-		return 0
+// clock returns nanoseconds since the start.
+func (l *load) clock() int64 { return int64(time.Since(l.start)) }
+
+// add puts a descriptor into the epoll set.
+func (l *load) add(fd int, s sink) error {
+	for len(l.table) <= fd {
+		l.table = append(l.table, nil)
 	}
-	pages, _ := strconv.Atoi(strings.Fields(string(b))[1])
-	return pages * os.Getpagesize()
+	l.table[fd] = s
+	return unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
 }
 
-// stall bounds how long nothing may happen.
-const stall = 20 * time.Second
+// watch changes what a descriptor waits for.
+func (l *load) watch(fd int, events uint32) error {
+	return unix.EpollCtl(l.epfd, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+}
 
-// step waits for input once and handles it.
-func (l *load) step(wait int) error {
-	var events [256]unix.EpollEvent
-	n, err := unix.EpollWait(l.epfd, events[:], wait)
+// remove closes a descriptor, which takes it out of the epoll set.
+func (l *load) remove(fd int) {
+	l.table[fd] = nil
+	unix.Close(fd)
+}
+
+// errStall tells that nothing happened for too long.
+var errStall = errors.New("the server does not answer, or a message was lost")
+
+// step waits for something to happen and handles it.
+func (l *load) step() error {
+	n, err := unix.EpollWait(l.epfd, l.events[:], int(l.o.stall/time.Millisecond))
 	if err == unix.EINTR {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if n == 0 && wait > 0 {
-		return errors.New("the server does not answer: a message was lost")
+	if n == 0 {
+		return fmt.Errorf("%w: nothing came for %v", errStall, l.o.stall)
 	}
-	for _, ev := range events[:max(n, 0)] {
-		if err := l.read(l.byFD[ev.Fd]); err != nil {
-			return err
+	for i := range n {
+		ev := &l.events[i]
+		// nil when an earlier event has closed it
+		if s := l.table[ev.Fd]; s != nil {
+			if err := s.ready(ev.Events); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -110,93 +139,34 @@ func (l *load) step(wait int) error {
 // until steps until done reports true.
 func (l *load) until(done func() bool) error {
 	for !done() {
-		if err := l.step(int(stall / time.Millisecond)); err != nil {
+		if err := l.step(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *load) read(c *conn) error {
-	n, err := unix.Read(c.fd, l.buf)
-	if err == unix.EAGAIN || err == unix.EINTR {
-		return nil
-	}
-	if n <= 0 {
-		return fmt.Errorf("the server closed a connection: %v", err)
-	}
-	p := l.buf[:n]
-	if c.in != nil {
-		p = append(c.in, p...)
-		c.in = nil
-	}
-	for len(p) > 0 {
-		m, op, n, err := ws.Next(p)
-		if err != nil {
-			return fmt.Errorf("the server closed a connection: %q", m)
-		}
-		if n == 0 {
-			c.in = slices.Clone(p)
-			return nil
-		}
-		p = p[n:]
-		switch {
-		case op == 9:
-			continue
-		case len(m) == 1 && m[0] == '2':
-			if err := c.send([]byte("3")); err != nil {
-				return err
-			}
-		default:
-			if err := l.got(c, m); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+// run steps for the length of a work.
+func (l *load) run() error {
+	end := l.clock() + int64(l.o.time)
+	return l.until(func() bool { return l.clock() >= end })
 }
 
-func (c *conn) send(m []byte) error {
-	f := ws.AppendText(nil, true, m)
-	for len(f) > 0 {
-		n, err := unix.Write(c.fd, f)
-		if err == unix.EAGAIN {
-			continue // small messages on loopback: it has room at once
-		}
-		if err != nil {
-			return err
-		}
-		f = f[n:]
+// read reads once from a socket that does not block. It goes around the scheduler, which
+// a single thread does not need. n is 0 when there is nothing to read, and the end of
+// input is an error.
+func (l *load) read(fd int) (n int, err error) {
+	n, err = rawRead(fd, l.buf)
+	l.now = l.clock()
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("a connection failed: %w", err)
+	case n == 0:
+		return 0, errClosed
 	}
-	return nil
+	return n, nil
 }
 
-// latencies collects samples.
-type latencies []time.Duration
-
-func (s latencies) fill(r *result) {
-	if len(s) == 0 {
-		return
-	}
-	slices.Sort(s)
-	us := func(d time.Duration) float64 { return float64(d) / 1e3 }
-	r.P50, r.P99, r.Max = us(s[len(s)/2]), us(s[len(s)*99/100]), us(s[len(s)-1])
-}
-
-// meter measures one work.
-type meter struct {
-	l     *load
-	cpu   time.Duration
-	start time.Time
-}
-
-func (l *load) meter() meter { return meter{l, l.cpu(), time.Now()} }
-
-func (m meter) result(units int) result {
-	wall := time.Since(m.start)
-	return result{
-		Units: units,
-		CPU:   float64(m.l.cpu()-m.cpu) / 1e3 / float64(max(units, 1)),
-		Rate:  float64(units) / wall.Seconds(),
-	}
-}
+var errClosed = errors.New("the server closed a connection")

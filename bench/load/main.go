@@ -1,12 +1,3 @@
-// Command bench-load puts a load on a server that understands bench/server's
-// events, and prints what it cost that server: CPU time from the operating system's
-// accounting of the process, resident memory, and latency.
-//
-//	bench-load -addr 127.0.0.1:3000 -pid $(pidof bench-server) -clients 1000 -work connect,idle,bcast1,bcast16,echo
-//
-// It is one thread around epoll, so that it leaves the machine to the server. It
-// checks that every receiver gets every message once and in order, and says so
-// instead of printing a figure when one does not.
 package main
 
 import (
@@ -17,91 +8,160 @@ import (
 	"log"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
 
 type options struct {
-	addr    string
-	pid     int
-	clients int
-	payload int
-	time    time.Duration
-	work    string
-	json    bool
-}
-
-// result is one row.
-type result struct {
-	Work    string  `json:"work"`
-	Clients int     `json:"clients"`
-	Units   int     `json:"units"`  // deliveries, echoes or connects
-	CPU     float64 `json:"cpu_us"` // server, per unit
-	Rate    float64 `json:"per_second"`
-	P50     float64 `json:"p50_us,omitempty"`
-	P99     float64 `json:"p99_us,omitempty"`
-	Max     float64 `json:"max_us,omitempty"`
-	Bytes   int     `json:"bytes_per_conn,omitempty"`
+	addr     string
+	pid      int
+	protocol protocol
+	clients  int
+	payload  int
+	time     time.Duration
+	stall    time.Duration
+	rate     int
+	work     string
+	mallocs  string
+	json     bool
 }
 
 func main() {
 	log.SetFlags(0)
+	log.SetPrefix("bench-load: ")
 	var o options
-	flag.StringVar(&o.addr, "addr", "127.0.0.1:3000", "server")
+	var name string
+	flag.StringVar(&o.addr, "addr", "127.0.0.1:3000", "server, on a loopback address")
 	flag.IntVar(&o.pid, "pid", 0, "process of the server; 0 leaves CPU and memory out")
+	flag.StringVar(&name, "protocol", "socketio", "socketio, msgpack (socket.io-msgpack-parser) or plain (WebSocket only)")
 	flag.IntVar(&o.clients, "clients", 1000, "connections")
 	flag.IntVar(&o.payload, "payload", 64, "bytes of payload, at least 16")
 	flag.DurationVar(&o.time, "time", 3*time.Second, "length of each work")
+	flag.DurationVar(&o.stall, "stall", 20*time.Second, "longest silence of the server")
+	flag.IntVar(&o.rate, "rate", 20_000, "deliveries per second in the works paced and slow")
 	flag.StringVar(&o.work, "work", "connect,idle,bcast1,bcast16,echo1,echo64", "what to do, in this order")
+	flag.StringVar(&o.mallocs, "mallocs", "", "URL that tells the server's allocations as {\"mallocs\":N}; empty leaves them out")
 	flag.BoolVar(&o.json, "json", false, "print JSON lines")
 	flag.Parse()
+	var ok bool
+	if o.protocol, ok = protocols[name]; !ok {
+		log.Fatalf("unknown protocol %q", name)
+	}
+	if o.clients < 1 || o.payload < digits || o.time <= 0 || o.stall < time.Millisecond || o.rate < 1 {
+		log.Fatal("-clients and -rate must be at least 1, -payload 16, -stall 1ms and -time more than 0")
+	}
 	runtime.GOMAXPROCS(1)
 	runtime.LockOSThread()
 	if err := run(o); err != nil {
-		log.Fatal("bench-load: ", err)
+		log.Fatal(err)
 	}
 }
 
+// run does every work and prints its rows.
 func run(o options) error {
+	for name := range strings.SplitSeq(o.work, ",") {
+		if _, err := find(name); err != nil {
+			return err
+		}
+	}
 	l, err := newLoad(o)
 	if err != nil {
 		return err
 	}
 	defer l.close()
 	if !o.json {
-		fmt.Printf("%-10s %8s %10s %12s %12s %9s %9s %9s %10s\n", "work", "clients", "units", "cpu us/unit", "units/s", "p50 us", "p99 us", "max us", "B/conn")
+		fmt.Println(header)
 	}
 	for name := range strings.SplitSeq(o.work, ",") {
-		r, err := l.do(name)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+		for _, r := range l.do(name) {
+			if !o.json {
+				fmt.Println(r)
+				continue
+			}
+			if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
+				return err
+			}
 		}
-		r.Work, r.Clients = name, len(l.conns)
-		if o.json {
-			json.NewEncoder(os.Stdout).Encode(r)
-			continue
-		}
-		fmt.Printf("%-10s %8d %10d %12.3f %12.0f %9.0f %9.0f %9.0f %10d\n", r.Work, r.Clients, r.Units, r.CPU, r.Rate, r.P50, r.P99, r.Max, r.Bytes)
 	}
 	return nil
 }
 
-func (l *load) do(name string) (result, error) {
-	var inflight int
-	switch {
-	case name == "connect":
-		return l.connect()
-	case name == "idle":
-		return l.idle()
-	case scan(name, "bcast", &inflight):
-		return l.broadcast(inflight)
-	case scan(name, "echo", &inflight):
-		return l.echo(inflight)
+// work is something to do with the clients. It returns its row or rows.
+type work func(l *load) ([]result, error)
+
+// find returns the work of a name.
+func find(name string) (work, error) {
+	if w, ok := works[name]; ok {
+		return w, nil
 	}
-	return result{}, errors.New("unknown work")
+	var n, room int
+	one := func(f func(l *load) (result, error)) (work, error) {
+		return func(l *load) ([]result, error) {
+			r, err := f(l)
+			return []result{r}, err
+		}, nil
+	}
+	switch {
+	case scan(name, "bcast%d", &n):
+		return one(func(l *load) (result, error) { return l.broadcast(n, false) })
+	case scan(name, "bin%d", &n):
+		return one(func(l *load) (result, error) { return l.broadcast(n, true) })
+	case scan(name, "room%d-bcast%d", &room, &n):
+		return one(func(l *load) (result, error) { return l.room(room, n) })
+	case scan(name, "echo%d", &n):
+		return one(func(l *load) (result, error) { return l.echo(n) })
+	}
+	return nil, fmt.Errorf("unknown work %q", name)
 }
 
-func scan(name, prefix string, n *int) bool {
-	got, err := fmt.Sscanf(name, prefix+"%d", n)
-	return err == nil && got == 1 && *n > 0
+// scan reads the numbers of a name, which are at least 1.
+func scan(name, format string, n ...*int) bool {
+	to := make([]any, len(n))
+	for i := range n {
+		to[i] = n[i]
+	}
+	if _, err := fmt.Sscanf(name, format, to...); err != nil {
+		return false
+	}
+	values := make([]any, len(n))
+	for i := range n {
+		values[i] = *n[i]
+	}
+	return name == fmt.Sprintf(format, values...) && !slices.ContainsFunc(n, func(n *int) bool { return *n < 1 })
+}
+
+// do does one work. What went wrong is told in the row, and the next work gets new
+// clients.
+func (l *load) do(name string) []result {
+	w, err := find(name)
+	if err == nil && name != "connect" && l.conns == nil {
+		err = l.reconnect()
+	}
+	var rows []result
+	if err == nil {
+		rows, err = w(l)
+	}
+	if err == nil {
+		err = l.barrier()
+	}
+	clients := len(l.conns)
+	resident, residentErr := l.resident()
+	if err = errors.Join(err, residentErr); err != nil {
+		l.disconnect()
+		rows = []result{{Work: name, Clients: l.o.clients, Payload: l.o.payload, Error: err.Error()}}
+		return rows
+	}
+	for i := range rows {
+		r := &rows[i]
+		if r.Work == "" {
+			r.Work = name
+		}
+		if r.Clients == 0 {
+			r.Clients = clients
+		}
+		r.Payload = l.o.payload
+		r.Resident = resident
+	}
+	return rows
 }

@@ -2,6 +2,7 @@
 // the namespace "/":
 //
 //	join(room)            joins and acknowledges
+//	leave(room)           leaves and acknowledges
 //	bcast(room, payload)  sends "msg"(payload) to the room, the sender included if it is a member
 //	echo(payload)         acknowledges with the payload
 package main
@@ -31,7 +32,7 @@ func main() {
 	door := flag.String("door", "direct", "way in: direct (the server's own listener) or http (net/http)")
 	portable := flag.Bool("portable", false, "use the engine with one goroutine per connection")
 	netpoll := flag.Bool("netpoll", false, "use netpoll instead of the engine's own epoll loops")
-	profile := flag.String("pprof", "", "address for net/http/pprof; empty means none")
+	profile := flag.String("pprof", "", "address for net/http/pprof, and for /mallocs, the number of heap allocations; empty means none")
 	flag.Parse()
 	if err := run(*addr, *door, *portable, *netpoll, *profile); err != nil {
 		log.Fatal("bench-server: ", err)
@@ -53,6 +54,10 @@ func run(addr, door string, portable, netpoll bool, profile string) error {
 	}
 	sio.OnAck(srv, "join", func(_ context.Context, s *sio.Socket, room string) (sio.None, error) {
 		return sio.None{}, s.Join(room)
+	})
+	sio.OnAck(srv, "leave", func(_ context.Context, s *sio.Socket, room string) (sio.None, error) {
+		s.Leave(room)
+		return sio.None{}, nil
 	})
 	srv.Handle("bcast", sio.HandlerFunc(bcast))
 	srv.Handle("echo", sio.HandlerFunc(echo))
