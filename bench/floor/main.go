@@ -1,51 +1,52 @@
 // Command bench-floor does the least work a server can do for the benchmarks' load:
-// one thread, a bare epoll loop, canned answers, no protocol logic, no limits, no
+// one thread, a bare epoll loop, canned answers, no protocol logic, no limits but one, no
 // heartbeat. What it costs is what the kernel costs; other servers are quoted as
-// multiples of it. It understands exactly what bench/load sends and is no use for
+// multiples of it. It understands exactly what bench/load sends, in all its protocols, and is no use for
 // anything else.
+//
+// Every message is one write(2), also when several for the same client are at hand. A
+// server that puts them together can be cheaper than this.
 package main
 
 import (
-	"bytes"
 	"flag"
 	"log"
 	"net"
+	"os"
+	"os/signal"
 	"runtime"
-	"strconv"
+	"syscall"
 
-	"github.com/epio-go/epio/bench/internal/ws"
 	"golang.org/x/sys/unix"
 )
 
-// client is one connection.
-type client struct {
-	fd   int
-	open bool
-	in   []byte // incomplete input; nil most of the time
-}
-
+// server owns everything, on one thread.
 type server struct {
-	epfd    int
-	ln      int
-	clients map[int32]*client
-	rooms   map[string][]*client
-	buf     [64 << 10]byte
-	out     []byte
+	epfd     int
+	ln       int
+	clients  []*client // by descriptor
+	rooms    map[string]*room
+	sessions map[string]*session
+	doomed   []*client // to be dropped when nobody walks the rooms
+	buf      [256 << 10]byte
+	out      []byte // message being built
+	frame    []byte // frame being built
 }
-
-var (
-	upgraded = []byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + ws.Accept + "\r\n\r\n")
-	opened   = ws.AppendText(nil, false, []byte(`0{"sid":"aaaaaaaaaaaaaaaaaaaa","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`))
-	joined   = ws.AppendText(nil, false, []byte(`40{"sid":"bbbbbbbbbbbbbbbbbbbb"}`))
-	hello    = append(append([]byte(nil), upgraded...), opened...)
-)
 
 func main() {
+	log.SetFlags(0)
+	log.SetPrefix("bench-floor: ")
 	addr := flag.String("addr", "127.0.0.1:3000", "address to listen on")
 	flag.Parse()
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ended
+		os.Exit(0)
+	}()
 	runtime.GOMAXPROCS(1)
 	runtime.LockOSThread()
-	log.Fatal("bench-floor: ", run(*addr))
+	log.Fatal(run(*addr))
 }
 
 // run serves until something fails.
@@ -54,11 +55,13 @@ func run(addr string) error {
 	if err != nil {
 		return err
 	}
-	s := &server{clients: make(map[int32]*client), rooms: make(map[string][]*client)}
+	s := &server{rooms: make(map[string]*room), sessions: make(map[string]*session)}
 	if s.ln, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
 		return err
 	}
-	unix.SetsockoptInt(s.ln, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	if err := unix.SetsockoptInt(s.ln, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return err
+	}
 	sa := &unix.SockaddrInet4{Port: tcp.Port}
 	copy(sa.Addr[:], tcp.IP.To4())
 	if err := unix.Bind(s.ln, sa); err != nil {
@@ -70,10 +73,14 @@ func run(addr string) error {
 	if s.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return err
 	}
-	if err := s.watch(s.ln); err != nil {
+	if err := s.control(unix.EPOLL_CTL_ADD, s.ln, unix.EPOLLIN); err != nil {
 		return err
 	}
 	log.Printf("listening on %s", addr)
+	return s.serve()
+}
+
+func (s *server) serve() error {
 	events := make([]unix.EpollEvent, 512)
 	for {
 		n, err := unix.EpollWait(s.epfd, events, -1)
@@ -81,17 +88,31 @@ func run(addr string) error {
 			return err
 		}
 		for i := range max(n, 0) {
-			if fd := events[i].Fd; fd == int32(s.ln) {
+			fd := int(events[i].Fd)
+			if fd == s.ln {
 				s.accept()
-			} else if c := s.clients[fd]; c != nil {
+				continue
+			}
+			c := s.clients[fd]
+			if c == nil {
+				continue // dropped since
+			}
+			if events[i].Events&unix.EPOLLOUT != 0 {
+				s.flush(c)
+			}
+			if events[i].Events&^unix.EPOLLOUT != 0 {
 				s.read(c)
 			}
+			for _, c := range s.doomed {
+				s.drop(c)
+			}
+			s.doomed = s.doomed[:0]
 		}
 	}
 }
 
-func (s *server) watch(fd int) error {
-	return unix.EpollCtl(s.epfd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+func (s *server) control(op, fd int, events uint32) error {
+	return unix.EpollCtl(s.epfd, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 }
 
 func (s *server) accept() {
@@ -100,112 +121,13 @@ func (s *server) accept() {
 		if err != nil {
 			return
 		}
-		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		s.clients[int32(fd)] = &client{fd: fd}
-		if s.watch(fd) != nil {
-			s.drop(s.clients[int32(fd)])
+		if unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) != nil || s.control(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN) != nil {
+			unix.Close(fd)
+			continue
 		}
-	}
-}
-
-func (s *server) drop(c *client) {
-	delete(s.clients, int32(c.fd))
-	for name, members := range s.rooms {
-		for i, m := range members {
-			if m == c {
-				s.rooms[name] = append(members[:i], members[i+1:]...)
-				break
-			}
+		for len(s.clients) <= fd {
+			s.clients = append(s.clients, nil)
 		}
+		s.clients[fd] = &client{fd: fd}
 	}
-	unix.Close(c.fd)
-}
-
-func (s *server) read(c *client) {
-	n, err := unix.Read(c.fd, s.buf[:])
-	if err == unix.EAGAIN || err == unix.EINTR {
-		return
-	}
-	if n <= 0 {
-		s.drop(c)
-		return
-	}
-	p := s.buf[:n]
-	if c.in != nil {
-		p = append(c.in, p...)
-		c.in = nil
-	}
-	for len(p) > 0 {
-		used := s.handle(c, p)
-		if used < 0 {
-			s.drop(c)
-			return
-		}
-		if used == 0 {
-			c.in = append([]byte(nil), p...)
-			return
-		}
-		p = p[used:]
-	}
-}
-
-// handle answers the first message of p and returns its size: 0 when it is
-// incomplete, negative when the client is done for.
-func (s *server) handle(c *client, p []byte) int {
-	if !c.open {
-		i := bytes.Index(p, []byte("\r\n\r\n"))
-		if i < 0 {
-			return 0
-		}
-		c.open = true
-		unix.Write(c.fd, hello)
-		return i + 4
-	}
-	m, _, n, err := ws.Next(p)
-	if err != nil {
-		return -1
-	}
-	if n == 0 {
-		return 0
-	}
-	switch {
-	case string(m) == "40":
-		unix.Write(c.fd, joined)
-	case bytes.HasPrefix(m, []byte("42[\"bcast\",\"")):
-		s.bcast(m[len("42[\"bcast\",\""):])
-	case len(m) > 2 && m[0] == '4' && m[1] == '2':
-		s.ack(c, m[2:])
-	}
-	return n
-}
-
-// bcast sends room","payload"] to the room.
-func (s *server) bcast(m []byte) {
-	room, rest, _ := bytes.Cut(m, []byte("\","))
-	s.out = append(s.out[:0], `42["msg",`...)
-	s.out = append(s.out, rest...)
-	f := ws.AppendText(nil, false, s.out)
-	for _, c := range s.rooms[string(room)] {
-		unix.Write(c.fd, f)
-	}
-}
-
-// ack answers 7["echo",x] and 7["join","room"].
-func (s *server) ack(c *client, m []byte) {
-	i := bytes.IndexByte(m, '[')
-	if i < 0 {
-		return
-	}
-	s.out = append(append(s.out[:0], "43"...), m[:i]...)
-	if arg, ok := bytes.CutPrefix(m[i:], []byte(`["echo",`)); ok {
-		s.out = append(append(s.out, '['), arg...)
-	} else if arg, ok := bytes.CutPrefix(m[i:], []byte(`["join",`)); ok {
-		room, err := strconv.Unquote(string(bytes.TrimSuffix(arg, []byte("]"))))
-		if err != nil {
-			return
-		}
-		s.rooms[room] = append(s.rooms[room], c)
-		s.out = append(s.out, "[]"...)
-	}
-	unix.Write(c.fd, ws.AppendText(nil, false, s.out))
 }
