@@ -16,7 +16,7 @@
 //	roomR-bcastN    the same to a room of the first R clients
 //	binN            as bcastN, with binary payload
 //	echoN           calls that are answered with their payload, one under way on each of N clients; a unit is an answer
-//	rooms           broadcasts to random ones of 10,000 rooms of 10, 16 under way, 4 senders; a unit is a delivery
+//	rooms           broadcasts to random ones of 10,000 (-rooms) rooms of 10, 16 under way, 4 senders; a unit is a delivery
 //	churn           as bcast16, while a quarter of the clients keep joining and leaving; a unit is a delivery
 //	slow            two rows: paced, broadcasts to all at a fixed rate, and slow, the same while further clients, 1 %, do not read
 //	poll            as echoN, over HTTP long-polling, by 64 clients; a unit is an answer

@@ -198,7 +198,6 @@ func (l *load) room(size, inflight int) (result, error) {
 
 // The work rooms.
 const (
-	manyRooms  = 10_000
 	perRoom    = 10
 	roomsAhead = 16
 )
@@ -219,14 +218,14 @@ func (l *load) rooms() ([]result, error) {
 		room := i / perRoom
 		return l.conns[(room+i%perRoom*step)%len(l.conns)], roomName(room)
 	}
-	if err := l.members(true, manyRooms*perRoom, member); err != nil {
+	if err := l.members(true, l.o.rooms*perRoom, member); err != nil {
 		return nil, err
 	}
 	f := l.fanout(roomsAhead)
 	f.senders = l.conns[:senders]
 	random := rand.New(rand.NewPCG(1, 2)) // the same rooms for every server
 	f.room = func() ([]byte, int, int) {
-		room := random.IntN(manyRooms)
+		room := random.IntN(l.o.rooms)
 		return roomName(room), room, perRoom
 	}
 	f.check = func(c *conn, number uint64, s *slot) error {
@@ -248,5 +247,5 @@ func (l *load) rooms() ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []result{r}, l.members(false, manyRooms*perRoom, member)
+	return []result{r}, l.members(false, l.o.rooms*perRoom, member)
 }

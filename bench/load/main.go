@@ -22,6 +22,7 @@ type options struct {
 	time     time.Duration
 	stall    time.Duration
 	rate     int
+	rooms    int
 	work     string
 	mallocs  string
 	json     bool
@@ -40,6 +41,7 @@ func main() {
 	flag.DurationVar(&o.time, "time", 3*time.Second, "length of each work")
 	flag.DurationVar(&o.stall, "stall", 20*time.Second, "longest silence of the server")
 	flag.IntVar(&o.rate, "rate", 20_000, "deliveries per second in the works paced and slow")
+	flag.IntVar(&o.rooms, "rooms", 10_000, "rooms of 10 in the work rooms")
 	flag.StringVar(&o.work, "work", "connect,idle,bcast1,bcast16,echo1,echo64", "what to do, in this order")
 	flag.StringVar(&o.mallocs, "mallocs", "", "URL that tells the server's allocations as {\"mallocs\":N}; empty leaves them out")
 	flag.BoolVar(&o.json, "json", false, "print JSON lines")
@@ -48,8 +50,8 @@ func main() {
 	if o.protocol, ok = protocols[name]; !ok {
 		log.Fatalf("unknown protocol %q", name)
 	}
-	if o.clients < 1 || o.payload < digits || o.time <= 0 || o.stall < time.Millisecond || o.rate < 1 {
-		log.Fatal("-clients and -rate must be at least 1, -payload 16, -stall 1ms and -time more than 0")
+	if o.clients < 1 || o.payload < digits || o.time <= 0 || o.stall < time.Millisecond || o.rate < 1 || o.rooms < 1 {
+		log.Fatal("-clients, -rate and -rooms must be at least 1, -payload 16, -stall 1ms and -time more than 0")
 	}
 	runtime.GOMAXPROCS(1)
 	runtime.LockOSThread()

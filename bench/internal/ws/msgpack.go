@@ -59,4 +59,3 @@ func AppendBinary(dst []byte, b []byte) []byte {
 	}
 	return append(dst, b...)
 }
-
