@@ -44,7 +44,7 @@ func (l *load) churn() ([]result, error) {
 	if len(l.conns) < churnShare {
 		return nil, fmt.Errorf("needs %d clients", churnShare)
 	}
-	w := &churn{l: l, room: []byte("churn"), steady: len(l.conns) - len(l.conns)/churnShare}
+	w := &churn{l: l, room: []byte(l.name("churn")), steady: len(l.conns) - len(l.conns)/churnShare}
 	var members []*conn
 	for _, c := range l.conns {
 		j := c.i - w.steady
@@ -79,6 +79,10 @@ func (l *load) churn() ([]result, error) {
 		return nil, err
 	}
 	w.latency.fill(&r)
+	// Some may still get what they need not get.
+	if err := l.barrier(w.got); err != nil {
+		return nil, err
+	}
 	members = members[:0]
 	for _, c := range l.conns {
 		if c.churner.member {

@@ -28,7 +28,8 @@ type conn struct {
 	ended func() error
 
 	// for the work under way
-	next    uint64          // number expected next
+	next    uint64          // number of the broadcast expected next
+	want    uint64          // number of the answer expected
 	at      int64           // when the call under way was due
 	last    [senders]uint64 // by sender, one more than the number that came last
 	churner churner
@@ -250,7 +251,7 @@ func (c *conn) broadcast(room []byte, seq uint64, binary bool) error {
 
 // echo sends a call whose answer has the number seq.
 func (c *conn) echo(seq uint64) error {
-	c.next = seq
+	c.want = seq
 	c.l.out = c.l.wire.echo(c.l.out[:0], c.l.text.number(seq))
 	return c.send(c.l.out, c.l.wire.op(false))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -36,7 +37,7 @@ func (l *load) connect() ([]result, error) {
 		return nil, err
 	}
 	latency.fill(&r)
-	return []result{r}, l.enter(true, "all", l.conns)
+	return []result{r}, l.enter(true, l.name("all"), l.conns)
 }
 
 // openAll opens the clients. The latency is that of handshake and CONNECT.
@@ -76,13 +77,22 @@ func (l *load) reconnect() error {
 	if l.broken == nil {
 		err := l.openAll(new(histogram))
 		if err == nil {
-			err = l.enter(true, "all", l.conns)
+			err = l.enter(true, l.name("all"), l.conns)
 		}
 		if err != nil {
 			l.broken = fmt.Errorf("no clients: %w", err)
 		}
 	}
 	return l.broken
+}
+
+// name returns the name of a room. Later clients use other rooms than those before
+// them, whose last broadcasts the server may still have to send.
+func (l *load) name(room string) string {
+	if l.times == 0 {
+		return room
+	}
+	return room + "-" + strconv.Itoa(l.times)
 }
 
 // enter makes clients join or leave a room.
@@ -123,8 +133,8 @@ func (l *load) members(join bool, n int, call func(i int) (c *conn, room []byte)
 }
 
 // barrier calls once on every client. A message that a work has left behind comes
-// before the answer.
-func (l *load) barrier() error {
+// before the answer, and is given to late, or is an error when late is nil.
+func (l *load) barrier(late func(c *conn, k kind, seq uint64) error) error {
 	next, waiting := 0, 0
 	call := func() error {
 		c := l.conns[next]
@@ -133,10 +143,13 @@ func (l *load) barrier() error {
 		return c.call()
 	}
 	l.expect(answer, func(c *conn, k kind, seq uint64) error {
-		if k != answer || seq != c.next {
+		if k != answer && late != nil {
+			return late(c, k, seq)
+		}
+		if k != answer || seq != c.want {
 			return fmt.Errorf("a message arrived after the end: doubled or sent to the wrong client")
 		}
-		c.next = none
+		c.want = none
 		waiting--
 		if next < len(l.conns) {
 			return call()

@@ -19,13 +19,13 @@ func (l *load) echo(n int) (result, error) {
 	latency := new(histogram)
 	units, waiting, over := 0, n, false
 	l.expect(answer, func(c *conn, k kind, seq uint64) error {
-		if k != answer || seq != c.next {
-			return fmt.Errorf("answer %d arrived where %d was due: lost, doubled or reordered", seq, c.next)
+		if k != answer || seq != c.want {
+			return fmt.Errorf("answer %d arrived where %d was due: lost, doubled or reordered", seq, c.want)
 		}
 		units++
 		latency.record(l.now - c.at)
 		if over {
-			c.next = none
+			c.want = none
 			waiting--
 			return nil
 		}
@@ -37,7 +37,7 @@ func (l *load) echo(n int) (result, error) {
 		return result{}, err
 	}
 	for _, c := range l.conns {
-		c.next = none
+		c.want = none
 	}
 	// Spread over the clients, whose memory is not all in the cache.
 	for i := range n {

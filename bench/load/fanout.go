@@ -174,7 +174,7 @@ func (l *load) broadcast(inflight int, binary bool) (result, error) {
 	}
 	f := l.fanout(inflight)
 	f.binary = binary
-	f.whole("all", len(l.conns))
+	f.whole(l.name("all"), len(l.conns))
 	return f.measure()
 }
 
@@ -183,7 +183,7 @@ func (l *load) room(size, inflight int) (result, error) {
 	if size > len(l.conns) || inflight > maxSlots {
 		return result{}, fmt.Errorf("needs %d clients, and %d under way at most", size, maxSlots)
 	}
-	name := "room" + strconv.Itoa(size)
+	name := l.name("room" + strconv.Itoa(size))
 	if err := l.enter(true, name, l.conns[:size]); err != nil {
 		return result{}, err
 	}
@@ -209,9 +209,10 @@ func (l *load) rooms() ([]result, error) {
 	if step == 0 || len(l.conns) < senders {
 		return nil, fmt.Errorf("needs %d clients", perRoom)
 	}
+	prefix := l.name("r") + "."
 	var name []byte
 	roomName := func(room int) []byte {
-		name = strconv.AppendInt(append(name[:0], 'r'), int64(room), 10)
+		name = strconv.AppendInt(append(name[:0], prefix...), int64(room), 10)
 		return name
 	}
 	member := func(i int) (*conn, []byte) {

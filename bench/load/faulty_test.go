@@ -25,7 +25,7 @@ const (
 	healthy fault = iota
 	lose          // a message does not arrive
 	double        // it arrives twice
-	swap          // it arrives after the next one
+	swap          // it arrives after the next one of the same sender
 	change        // its last byte is another one
 	stray         // it arrives at another client too
 	stuck         // leaving a room has no effect, from now on
@@ -37,6 +37,7 @@ var faultNames = map[fault]string{healthy: "healthy", lose: "lose", double: "dou
 type packet struct {
 	m, attachment []byte
 	op            byte
+	from          int // number of the sender
 }
 
 // faultyServer speaks all protocols of the load. It does right what no fault is asked of.
@@ -313,7 +314,7 @@ func (p *peer) sendLocked(k packet, is kind) {
 	}
 	if !due || s.fault == stuck {
 		p.queue = append(p.queue, k)
-		if p.held != nil && is == s.kind {
+		if p.held != nil && is == s.kind && k.from == p.held.from {
 			p.queue = append(p.queue, *p.held)
 			p.held = nil
 		}
@@ -364,6 +365,7 @@ func (s *faultyServer) message(p *peer, m []byte, op byte) {
 		p.send(s.ack(event, id, []byte(args[0]), op), answer)
 	case "bcast":
 		k := s.delivery([]byte(args[1]), len(args) > 2, op)
+		k.from = p.number
 		s.mu.Lock()
 		for _, q := range s.rooms[args[0]] {
 			q.sendLocked(k, delivery)

@@ -33,6 +33,7 @@ type load struct {
 
 	conns  []*conn
 	broken error  // why there are no clients, after connecting has failed
+	times  int    // clients have been disconnected
 	opened int    // connections opened so far, which spreads them over source addresses
 	before int    // resident memory of the server before the first client
 	calls  uint64 // made so far
@@ -82,6 +83,9 @@ func (l *load) close() {
 func (l *load) disconnect() {
 	for _, c := range l.conns {
 		l.remove(c.fd)
+	}
+	if l.conns != nil {
+		l.times++
 	}
 	l.conns = nil
 }

@@ -14,7 +14,7 @@ func testLoad(t *testing.T, s *faultyServer, stall time.Duration, payload int) *
 	t.Helper()
 	l, err := newLoad(options{
 		addr: s.ln.Addr().String(), pid: os.Getpid(), protocol: s.wire, clients: testClients, payload: payload,
-		time: 50 * time.Millisecond, stall: stall, rate: 10_000, rooms: 30,
+		time: 50 * time.Millisecond, stall: stall, rate: 4_000, rooms: 30,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestHealthyServer(t *testing.T) {
 						w.rows = []string{w.name}
 					}
 					if len(rows) != len(w.rows) {
-						t.Fatalf("%s: %d rows", w.name, len(rows))
+						t.Fatalf("%s: %+v", w.name, rows)
 					}
 					for i, r := range rows {
 						if r.Error != "" {
@@ -116,8 +116,10 @@ func TestFaultyServer(t *testing.T) {
 					s := startFaulty(t, wire)
 					l := testLoad(t, s, 30*time.Second, 20)
 					misses := f == lose && (w.single || w.untold) || f == swap && w.single
+					// A fault that shows ends the work.
+					l.o.time = 30 * time.Second
 					if misses {
-						l.o.stall = 200 * time.Millisecond
+						l.o.time, l.o.stall = 500*time.Millisecond, 200*time.Millisecond
 					}
 					s.arm(f, w.kind, w.match)
 					r := l.do(w.name)
@@ -132,7 +134,7 @@ func TestFaultyServer(t *testing.T) {
 					}
 
 					// The next work has new clients.
-					l.o.stall = 30 * time.Second
+					l.o.time, l.o.stall = 50*time.Millisecond, 30*time.Second
 					if r := l.do("bcast1"); r[0].Error != "" {
 						t.Errorf("after the fault: %s", r[0].Error)
 					}
@@ -155,6 +157,7 @@ func TestWrongReceiver(t *testing.T) {
 				t.Parallel()
 				s := startFaulty(t, wire)
 				l := testLoad(t, s, 30*time.Second, 20)
+				l.o.time = 30 * time.Second
 				s.arm(stray, w.kind, w.match)
 				if r := l.do(w.name); r[0].Error == "" {
 					t.Errorf("not detected: %+v", r)
@@ -165,6 +168,7 @@ func TestWrongReceiver(t *testing.T) {
 			t.Parallel()
 			s := startFaulty(t, wire)
 			l := testLoad(t, s, 30*time.Second, 20)
+			l.o.time = 30 * time.Second
 			s.arm(stuck, unknown, func(*peer) bool { return true })
 			if r := l.do("churn"); r[0].Error == "" {
 				t.Errorf("not detected: %+v", r)

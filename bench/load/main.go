@@ -145,7 +145,7 @@ func (l *load) do(name string) []result {
 		rows, err = w(l)
 	}
 	if err == nil {
-		err = l.barrier()
+		err = l.barrier(nil)
 	}
 	clients := len(l.conns)
 	resident, residentErr := l.resident()

@@ -41,24 +41,24 @@ func (l *load) slow() ([]result, error) {
 func (l *load) paced() (result, error) {
 	f := l.fanout(maxSlots)
 	f.interval = max(int64(len(l.conns))*1_000_000_000/int64(l.o.rate), 1)
-	f.whole("all", len(l.conns))
+	f.whole(l.name("all"), len(l.conns))
 	return f.measure()
 }
 
 // stopReading opens clients that join the room, stop reading, and are sent so much that
 // no further byte fits into their sockets.
 func (l *load) stopReading() ([]*conn, error) {
-	const filled = "slow"
+	all, filled := []byte(l.name("all")), []byte(l.name("slow"))
 	n := max(len(l.conns)/slowShare, 1)
 	var slow []*conn
 	done := 0
 	l.expect(unknown, func(c *conn, k kind, _ uint64) error {
 		switch k {
 		case connected:
-			return c.member(true, []byte("all"))
+			return c.member(true, all)
 		case joined:
 			if c.next++; c.next == 1 {
-				return c.member(true, []byte(filled))
+				return c.member(true, filled)
 			}
 			done++
 			return unix.EpollCtl(l.epfd, unix.EPOLL_CTL_DEL, c.fd, nil)
@@ -81,7 +81,7 @@ func (l *load) stopReading() ([]*conn, error) {
 	sender, text := l.conns[0], l.text
 	l.text = newContent(fillSize, 'x')
 	for range fillCount {
-		if err := sender.broadcast([]byte(filled), 0, false); err != nil {
+		if err := sender.broadcast(filled, 0, false); err != nil {
 			return slow, err
 		}
 	}
@@ -89,7 +89,7 @@ func (l *load) stopReading() ([]*conn, error) {
 	// The server has dealt with them when it answers the sender.
 	answered := false
 	l.expect(answer, func(c *conn, k kind, seq uint64) error {
-		if k != answer || c != sender || seq != c.next {
+		if k != answer || c != sender || seq != c.want {
 			return fmt.Errorf("a broadcast arrived at a client outside the room")
 		}
 		answered = true
