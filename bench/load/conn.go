@@ -11,10 +11,11 @@ import (
 
 // stream is a socket with what is incomplete in either direction.
 type stream struct {
-	l   *load
-	fd  int
-	in  []byte // begins with an incomplete message; nil most of the time
-	out []byte // what the socket did not take yet
+	l    *load
+	fd   int
+	in   []byte // begins with an incomplete message; nil most of the time
+	out  []byte // what the socket did not take yet, from sent on
+	sent int
 }
 
 // conn is one client on a WebSocket.
@@ -93,46 +94,49 @@ func (l *load) open(sid string, receive int) (*conn, error) {
 
 // write sends p, keeping what the socket does not take.
 func (s *stream) write(p []byte) error {
-	if len(s.out) > 0 {
+	if s.sent < len(s.out) {
 		s.out = append(s.out, p...)
 		return nil
 	}
-	for len(p) > 0 {
-		n, err := rawWrite(s.fd, p)
-		if err == unix.EINTR {
-			continue
-		}
-		if err == unix.EAGAIN {
-			s.out = append(s.out, p...)
-			return s.l.watch(s.fd, unix.EPOLLIN|unix.EPOLLOUT)
-		}
-		if err != nil {
-			return fmt.Errorf("a connection failed: %w", err)
-		}
-		p = p[n:]
+	n, err := s.push(p)
+	if err != nil || n == len(p) {
+		return err
 	}
-	return nil
+	s.out, s.sent = append(s.out[:0], p[n:]...), 0
+	return s.l.watch(s.fd, unix.EPOLLIN|unix.EPOLLOUT)
 }
 
 // flush sends what was kept.
 func (s *stream) flush() error {
-	p := s.out
-	for len(p) > 0 {
-		n, err := rawWrite(s.fd, p)
-		if err == unix.EINTR {
-			continue
-		}
-		if err == unix.EAGAIN {
-			s.out = append(s.out[:0], p...)
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("a connection failed: %w", err)
-		}
-		p = p[n:]
+	n, err := s.push(s.out[s.sent:])
+	if err != nil {
+		return err
 	}
-	s.out = s.out[:0]
+	if s.sent += n; s.sent < len(s.out) {
+		// Moved when that is cheap compared with what has been sent since.
+		if s.sent > len(s.out)/2 {
+			s.out, s.sent = append(s.out[:0], s.out[s.sent:]...), 0
+		}
+		return nil
+	}
+	s.out, s.sent = s.out[:0], 0
 	return s.l.watch(s.fd, unix.EPOLLIN)
+}
+
+// push writes as much of p as the socket takes.
+func (s *stream) push(p []byte) (n int, err error) {
+	for n < len(p) {
+		w, err := rawWrite(s.fd, p[n:])
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return n, nil
+		case err != nil:
+			return n, fmt.Errorf("a connection failed: %w", err)
+		}
+		n += w
+	}
+	return n, nil
 }
 
 // input reads what has come and returns it behind what was left over. The caller gives the

@@ -43,6 +43,7 @@ type fanout struct {
 	latency  histogram
 	interval int64 // of a fixed rate; 0 keeps all slots busy
 	due      int64 // next broadcast of a fixed rate
+	end      int64 // of the fixed rate
 }
 
 func (l *load) fanout(slots int) *fanout {
@@ -100,13 +101,16 @@ func (f *fanout) got(c *conn, k kind, seq uint64) error {
 
 // pace sends what the schedule has made due.
 func (f *fanout) pace() error {
-	for now := f.l.clock(); !f.over && now >= f.due; f.due += f.interval {
+	for now := min(f.l.clock(), f.end-1); now >= f.due; f.due += f.interval {
 		if len(f.free) == 0 {
 			return fmt.Errorf("the server does not keep up with %d broadcasts per second: %d are under way", 1_000_000_000/f.interval, f.busy)
 		}
 		if err := f.send(f.due); err != nil {
 			return err
 		}
+	}
+	if f.due >= f.end {
+		return nil
 	}
 	return f.l.timer.at(f.due)
 }
@@ -121,6 +125,7 @@ func (f *fanout) measure() (result, error) {
 	}
 	if f.interval > 0 {
 		f.due = l.clock()
+		f.end = f.due + int64(l.o.time)
 		l.timer.fire = f.pace
 		defer func() { l.timer.fire = nil }()
 		if err := f.pace(); err != nil {
@@ -133,10 +138,15 @@ func (f *fanout) measure() (result, error) {
 			}
 		}
 	}
-	if err := l.run(); err != nil {
+	if f.interval > 0 {
+		err = l.until(func() bool { return f.due >= f.end })
+	} else {
+		err = l.run()
+	}
+	if err != nil {
 		return result{}, err
 	}
-	f.over, l.timer.fire = true, nil
+	f.over = true
 	if err := l.until(func() bool { return f.busy == 0 }); err != nil {
 		return result{}, err
 	}

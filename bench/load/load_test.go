@@ -14,7 +14,7 @@ func testLoad(t *testing.T, s *faultyServer, stall time.Duration, payload int) *
 	t.Helper()
 	l, err := newLoad(options{
 		addr: s.ln.Addr().String(), pid: os.Getpid(), protocol: s.wire, clients: testClients, payload: payload,
-		time: 50 * time.Millisecond, stall: stall, rate: 4_000, rooms: 30,
+		time: 50 * time.Millisecond, stall: stall, rate: 1_000, rooms: 30,
 	})
 	if err != nil {
 		t.Fatal(err)
