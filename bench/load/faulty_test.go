@@ -29,9 +29,10 @@ const (
 	change        // its last byte is another one
 	stray         // it arrives at another client too
 	stuck         // leaving a room has no effect, from now on
+	kick          // not wrong: the room "slow" is disconnected
 )
 
-var faultNames = map[fault]string{healthy: "healthy", lose: "lose", double: "double", swap: "swap", change: "change", stray: "stray", stuck: "stuck"}
+var faultNames = map[fault]string{healthy: "healthy", lose: "lose", double: "double", swap: "swap", change: "change", stray: "stray", stuck: "stuck", kick: "kick"}
 
 // packet is a message to a client, with its attachment.
 type packet struct {
@@ -55,9 +56,10 @@ type faultyServer struct {
 	sessions map[string]*peer
 	rooms    map[string][]*peer
 	// the fault happens to the next message of a kind to a peer that match accepts, or never
-	fault fault
-	kind  kind
-	match func(p *peer) bool
+	fault  fault
+	kind   kind
+	match  func(p *peer) bool
+	kicked int
 }
 
 // peer is one client of the server.
@@ -367,12 +369,29 @@ func (s *faultyServer) message(p *peer, m []byte, op byte) {
 		k := s.delivery([]byte(args[1]), len(args) > 2, op)
 		k.from = p.number
 		s.mu.Lock()
+		if s.fault == kick && args[0] == "slow" {
+			s.kickLocked(s.rooms[args[0]])
+		}
 		for _, q := range s.rooms[args[0]] {
 			q.sendLocked(k, delivery)
 		}
 		s.wake.Broadcast()
 		s.mu.Unlock()
 	}
+}
+
+// kickLocked closes the connections of clients and takes them out of all rooms.
+func (s *faultyServer) kickLocked(gone []*peer) {
+	gone = slices.Clone(gone)
+	for _, p := range gone {
+		if p.conn != nil {
+			p.conn.Close()
+		}
+	}
+	for name := range s.rooms {
+		s.rooms[name] = slices.DeleteFunc(s.rooms[name], func(p *peer) bool { return slices.Contains(gone, p) })
+	}
+	s.kicked += len(gone)
 }
 
 // read decodes what a client sends. The third argument of a broadcast tells that the payload is binary.

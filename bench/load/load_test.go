@@ -176,3 +176,38 @@ func TestWrongReceiver(t *testing.T) {
 		})
 	}
 }
+
+// A server may disconnect clients that do not read.
+func TestSlowClientsDisconnected(t *testing.T) {
+	t.Parallel()
+	for name, wire := range protocols {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startFaulty(t, wire)
+			l := testLoad(t, s, 30*time.Second, 20)
+			s.arm(kick, unknown, nil)
+			rows := l.do("slow")
+			if len(rows) != 2 || rows[0].Error != "" || rows[1].Error != "" || rows[1].Units == 0 {
+				t.Errorf("%+v", rows)
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.kicked == 0 {
+				t.Error("there were no slow clients")
+			}
+		})
+	}
+}
+
+// When the server is gone every row says so, at once.
+func TestServerGone(t *testing.T) {
+	t.Parallel()
+	s := startFaulty(t, socketio)
+	l := testLoad(t, s, 30*time.Second, 20)
+	s.close()
+	for _, name := range []string{"bcast1", "echo1", "connect", "poll", "slow"} {
+		if r := l.do(name); len(r) != 1 || r[0].Work != name || r[0].Error == "" {
+			t.Errorf("%+v", r)
+		}
+	}
+}

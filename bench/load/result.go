@@ -31,6 +31,7 @@ type result struct {
 	Resident int      `json:"rss_bytes,omitempty"`      // of the server, at the end of the work
 	Bytes    int      `json:"bytes_per_conn,omitempty"` // idle only
 	Allocs   *float64 `json:"allocs,omitempty"`         // of the server, per unit; nil when it does not tell
+	Busy     float64  `json:"load_busy,omitempty"`      // CPU time of this program per second: near 1 it was the bottleneck
 	Error    string   `json:"error,omitempty"`
 }
 
@@ -39,7 +40,7 @@ func (h *histogram) fill(r *result) {
 	r.P50, r.P99, r.P999, r.Max = us(h.percentile(50)), us(h.percentile(99)), us(h.percentile(99.9)), us(h.max)
 }
 
-const header = "work            clients payload      units  cpu us/unit      units/s    p50 us    p99 us  p99.9 us    max us   RSS MiB   B/conn  allocs"
+const header = "work            clients payload      units  cpu us/unit      units/s    p50 us    p99 us  p99.9 us    max us   RSS MiB   B/conn  allocs  load"
 
 // String returns a row of the table for people.
 func (r result) String() string {
@@ -50,8 +51,8 @@ func (r result) String() string {
 	if r.Allocs != nil {
 		allocs = strconv.FormatFloat(*r.Allocs, 'f', 2, 64)
 	}
-	return fmt.Sprintf("%-15s %7d %7d %10d %12.3f %12.0f %9.0f %9.0f %9.0f %9.0f %9.1f %8d %7s",
-		r.Work, r.Clients, r.Payload, r.Units, r.CPU, r.Rate, r.P50, r.P99, r.P999, r.Max, float64(r.Resident)/(1<<20), r.Bytes, allocs)
+	return fmt.Sprintf("%-15s %7d %7d %10d %12.3f %12.0f %9.0f %9.0f %9.0f %9.0f %9.1f %8d %7s  %4.2f",
+		r.Work, r.Clients, r.Payload, r.Units, r.CPU, r.Rate, r.P50, r.P99, r.P999, r.Max, float64(r.Resident)/(1<<20), r.Bytes, allocs, r.Busy)
 }
 
 // meter measures what the server spends on one work.
@@ -59,6 +60,7 @@ type meter struct {
 	l       *load
 	mallocs int
 	cpu     time.Duration
+	own     time.Duration
 	start   int64
 }
 
@@ -69,6 +71,9 @@ func (l *load) meter() (meter, error) {
 		return m, err
 	}
 	if m.cpu, err = l.cpu(); err != nil {
+		return m, err
+	}
+	if m.own, err = clockTime(unix.CLOCK_PROCESS_CPUTIME_ID); err != nil {
 		return m, err
 	}
 	m.start = l.clock()
@@ -83,6 +88,11 @@ func (m meter) result(unit string, units int) (result, error) {
 	if err != nil {
 		return r, err
 	}
+	own, err := clockTime(unix.CLOCK_PROCESS_CPUTIME_ID)
+	if err != nil {
+		return r, err
+	}
+	r.Busy = (own - m.own).Seconds() / wall.Seconds()
 	r.CPU = float64(cpu-m.cpu) / 1e3 / float64(max(units, 1))
 	mallocs, err := m.l.mallocs()
 	if err != nil {
@@ -102,12 +112,17 @@ func (l *load) cpu() (time.Duration, error) {
 		return 0, nil
 	}
 	// CPUCLOCK_SCHED of a process, see include/linux/posix-timers_types.h.
-	clock := int32(^l.o.pid<<3 | 2)
-	var t unix.Timespec
-	if err := unix.ClockGettime(clock, &t); err != nil {
+	d, err := clockTime(int32(^l.o.pid<<3 | 2))
+	if err != nil {
 		return 0, fmt.Errorf("CPU time of process %d: %w", l.o.pid, err)
 	}
-	return time.Duration(t.Nano()), nil
+	return d, nil
+}
+
+func clockTime(clock int32) (time.Duration, error) {
+	var t unix.Timespec
+	err := unix.ClockGettime(clock, &t)
+	return time.Duration(t.Nano()), err
 }
 
 // resident returns the server's resident memory in bytes. smaps_rollup is counted page by
