@@ -16,10 +16,9 @@ const (
 // broadcast on, and must get everything after it; one that leaves may get
 // the round up to any broadcast. Neither may get one twice, or miss one in between.
 type churn struct {
-	l       *load
-	room    []byte
-	steady  int // the first clients stay
-	settled int // members among the others that stay in this round
+	l      *load
+	room   []byte
+	steady int // the first clients stay
 
 	first   uint64 // number of the round's first broadcast
 	round   int

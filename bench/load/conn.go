@@ -87,9 +87,14 @@ func (l *load) open(sid string, receive int) (*conn, error) {
 	}
 	c := &conn{stream: s}
 	if err := l.add(c.fd, c); err != nil {
+		unix.Close(c.fd)
 		return nil, err
 	}
-	return c, c.write([]byte(ws.Handshake(l.wire.target("websocket", sid))))
+	if err := c.write([]byte(ws.Handshake(l.wire.target("websocket", sid)))); err != nil {
+		l.remove(c.fd)
+		return nil, err
+	}
+	return c, nil
 }
 
 // write sends p, keeping what the socket does not take.

@@ -431,9 +431,10 @@ func (s *faultyServer) read(p *peer, m []byte, op byte) (event string, args []st
 }
 
 func (s *faultyServer) readPack(m []byte) (event string, args []string, id string) {
-	n, p, ok := container(m, 0x80, 0xde)
+	n, p, _ := container(m, 0x80, 0xde)
 	for range n {
 		var key, value []byte
+		var ok bool
 		key, p, _ = text(p)
 		value, p, ok = skip(p, 0)
 		switch {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // httpConn is a keep-alive connection that carries one request at a time.
@@ -21,7 +23,11 @@ func (l *load) openHTTP(done func(body []byte) error) (*httpConn, error) {
 		return nil, err
 	}
 	h := &httpConn{stream: s, done: done}
-	return h, l.add(h.fd, h)
+	if err := l.add(h.fd, h); err != nil {
+		unix.Close(h.fd)
+		return nil, err
+	}
+	return h, nil
 }
 
 // request sends a request and has its answer given to done.

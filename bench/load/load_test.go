@@ -119,13 +119,18 @@ func TestFaultyServer(t *testing.T) {
 					// A fault that shows ends the work.
 					l.o.time = 30 * time.Second
 					if misses {
-						l.o.time, l.o.stall = 500*time.Millisecond, 200*time.Millisecond
+						l.o.time, l.o.stall = 300*time.Millisecond, 200*time.Millisecond
 					}
 					s.arm(f, w.kind, w.match)
 					r := l.do(w.name)
 					if len(r) != 1 || r[0].Error == "" {
 						t.Fatalf("not detected: %+v", r)
 					}
+					s.mu.Lock()
+					if s.match != nil {
+						t.Errorf("an error without a fault: %s", r[0].Error)
+					}
+					s.mu.Unlock()
 					if stalled := strings.Contains(r[0].Error, errStall.Error()); stalled != misses {
 						t.Errorf("detected by the wrong sign: %s", r[0].Error)
 					}

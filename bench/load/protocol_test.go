@@ -9,7 +9,7 @@ import (
 
 // Written by socket.io-msgpack-parser 3.0.2 in the way of the official client.
 func TestPackets(t *testing.T) {
-	var sid = "bbbbbbbbbbbbbbbbbbbb"
+	sid := "bbbbbbbbbbbbbbbbbbbb"
 	for _, test := range []struct {
 		name string
 		got  []byte
