@@ -1,0 +1,9 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/epio-go/epio/bench/refs/internal/plaintest"
+)
+
+func TestServer(t *testing.T) { plaintest.Run(t, newServer()) }
