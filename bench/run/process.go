@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// process is a server that was started. It leads a process group of its own, so that
+// an interrupt from the terminal reaches only the runner, which then stops it; and
+// the kernel kills it should the runner be killed.
+type process struct {
+	cmd   *exec.Cmd
+	out   *output
+	ended chan struct{} // closed when the process has ended
+	err   error         // how; read after ended is closed
+}
+
+// start starts a program. What it prints is kept for the errors.
+func start(argv []string) (*process, error) {
+	p := &process{cmd: exec.Command(argv[0], argv[1:]...), out: newOutput("listening on"), ended: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	p.cmd.WaitDelay = time.Second // for output that somebody else holds open
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// ready waits until the server says that it listens.
+func (p *process) ready(ctx context.Context, bound time.Duration) error {
+	timer := time.NewTimer(bound)
+	defer timer.Stop()
+	select {
+	case <-p.out.found:
+		return nil
+	case <-p.ended:
+		return p.endedError()
+	case <-timer.C:
+		return fmt.Errorf("the server did not listen within %v%s", bound, p.out.quote())
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// over reports how the server has ended, nil while it runs.
+func (p *process) over() error {
+	select {
+	case <-p.ended:
+		return p.endedError()
+	default:
+		return nil
+	}
+}
+
+func (p *process) endedError() error {
+	how := "with status 0"
+	if p.err != nil {
+		how = "(" + p.err.Error() + ")"
+	}
+	return fmt.Errorf("the server ended %s%s", how, p.out.quote())
+}
+
+// stop ends the server with SIGTERM and, when it has not ended within bound, with
+// SIGKILL. It returns when the process is gone.
+func (p *process) stop(bound time.Duration) {
+	if p.over() != nil {
+		return
+	}
+	syscall.Kill(-p.pid(), syscall.SIGTERM)
+	timer := time.NewTimer(bound)
+	defer timer.Stop()
+	select {
+	case <-p.ended:
+	case <-timer.C:
+		syscall.Kill(-p.pid(), syscall.SIGKILL)
+		<-p.ended
+	}
+}
+
+// output keeps the end of what a process prints and watches for a phrase.
+type output struct {
+	found chan struct{} // closed when the phrase was printed
+
+	mu     sync.Mutex
+	phrase []byte
+	seen   bool
+	tail   []byte
+}
+
+const maxTail = 4 << 10 // bytes
+
+func newOutput(phrase string) *output {
+	return &output{phrase: []byte(phrase), found: make(chan struct{})}
+}
+
+// Write never fails.
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.tail = append(o.tail, b...)
+	if !o.seen && bytes.Contains(o.tail, o.phrase) {
+		o.seen = true
+		close(o.found)
+	}
+	if len(o.tail) > maxTail {
+		o.tail = append(o.tail[:0], o.tail[len(o.tail)-maxTail:]...)
+	}
+	return len(b), nil
+}
+
+// quote returns the last line, for an error message; nothing when there is none.
+func (o *output) quote() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	lines := strings.Split(strings.TrimSpace(string(o.tail)), "\n")
+	if last := lines[len(lines)-1]; last != "" {
+		return fmt.Sprintf("; it printed %.200q", last)
+	}
+	return ""
+}
+
+var errNoPort = errors.New("no free port on the loopback interface")
+
+// freePort returns an address nobody listens on at the moment.
+func freePort() (string, error) {
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", errNoPort, err)
+	}
+	defer ln.Close()
+	return ln.Addr().String(), nil
+}
