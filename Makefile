@@ -1,7 +1,7 @@
 # Every target installs what it needs (npm packages, tools, Chromium when run as root on Debian). What cannot be
 # installed is skipped with a message, except with CI=true or REQUIRE_SERVICES=1: then it is a failure.
 
-.PHONY: help chat test test-go test-js test-browser check build bench bench-compare fuzz clean
+.PHONY: help chat test test-go test-js test-browser check build bench bench-quick bench-micro bench-compare fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +27,14 @@ check: ## Check format, vet, lint, modernity, go.mod files, generated code
 build: ## Build every program into bin/
 	@scripts/build
 
-bench: ## Run the Go benchmarks (BENCH=regexp COUNT=10 OUT=file)
+bench: ## Measure epio beside other servers, in ten minutes or so: bench/out/report.md
 	@scripts/bench
+
+bench-quick: ## The same in two minutes, for a first look
+	@scripts/bench -quick
+
+bench-micro: ## Run the Go benchmarks (BENCH=regexp COUNT=10 OUT=file)
+	@scripts/bench-micro
 
 bench-compare: ## Compare the Go benchmarks with those of a revision (BASE=rev BENCH=regexp PKG=./codec COUNT=6)
 	@scripts/bench-compare
@@ -37,4 +43,4 @@ fuzz: ## Run every fuzz function for a while (FUZZTIME=1m FUZZ=name)
 	@scripts/fuzz $(FUZZ)
 
 clean: ## Remove what was built or installed in the checkout
-	rm -rf bin test/node_modules examples/chat/node_modules
+	rm -rf bin bench/out bench/node/node_modules test/node_modules examples/chat/node_modules
