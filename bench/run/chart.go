@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Sizes of the picture, in its own units: pixels when it is not scaled.
@@ -86,9 +87,11 @@ func (r *report) picture() []byte {
 	x, y := panelAt(len(subjects), height)
 	r.lines(&out, x, y, height)
 	e := r.Environment
-	out.text(margin, total-18, "faint", "start", strings.Join(slices.DeleteFunc([]string{
-		fmt.Sprintf("%s, %d cores", e.CPU, e.Cores), e.Kernel, e.Go, strings.TrimPrefix(nodeVersion(e), ", "), e.Date.Format("2006-01-02"), "¹ plain WebSocket, no Socket.IO",
-	}, func(s string) bool { return s == "" }), " · "))
+	foot := fmt.Sprintf("%s, %d cores · %s · %s%s · %s", e.CPU, e.Cores, e.Kernel, e.Go, nodeVersion(e), e.Date.Format(time.DateOnly))
+	if plainNote(shown) != "" {
+		foot += " · ¹ plain WebSocket, no Socket.IO"
+	}
+	out.text(margin, total-18, "faint", "start", foot)
 	out.WriteString("</svg>\n")
 	return out.Bytes()
 }

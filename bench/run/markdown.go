@@ -51,8 +51,10 @@ func number(v float64) string {
 		return fmt.Sprintf("%.2f", v)
 	case a < 99.95:
 		return fmt.Sprintf("%.1f", v)
-	case a < 99_950:
+	case a < 9999.5:
 		return fmt.Sprintf("%.0f", v)
+	case a < 99_950:
+		return fmt.Sprintf("%.1fk", v/1e3)
 	case a < 9_995_000:
 		return fmt.Sprintf("%.0fk", v/1e3)
 	}
@@ -88,7 +90,7 @@ func brieferThan(max int, s string) string {
 
 // microseconds writes a time given in µs.
 func microseconds(v float64) string {
-	if v >= 9999.5 {
+	if v >= 999.5 {
 		return number(v/1e3) + " ms"
 	}
 	return number(v) + " µs"

@@ -151,7 +151,7 @@ func TestVisit(t *testing.T) {
 	}{
 		{"all is well", "server", "load", long, []string{"", "", ""}},
 		{"dies at once", "server that dies", "load", long, []string{"cannot bind", "cannot bind", "cannot bind"}},
-		{"dies under load", "server that dies under load", "load that waits for the end", long, []string{"", "the server ended (exit status 2)", "the server ended"}},
+		{"dies under load", "server that dies under load", "load that waits for the end", long, []string{"", "the server ended (exit status 2); it printed \"panic: what a pity\"", "the server ended"}},
 		{"load hangs", "server", "load that hangs", short, []string{"", "not ready within", "not ready within"}},
 		{"load fails", "server", "load that fails", long, []string{"", "no epoll", "exit status 1"}},
 		{"load says too little", "server", "load that chatters", long, []string{"hello", "hello", "hello"}},

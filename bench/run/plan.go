@@ -72,7 +72,7 @@ func plan(quick bool, limit uint64) (sections []section, notes []string) {
 	sizes := []int{1000, 5000, 15000}
 	if quick {
 		sections = []section{
-			{Name: mainSection, Servers: all[:8], Clients: 1000, Groups: basic, Rounds: 1, Time: 500 * time.Millisecond},
+			{Name: mainSection, Servers: all[:8], Clients: 1000, Groups: basic, Rounds: 2, Time: 500 * time.Millisecond},
 			{Name: roomsSection, Servers: some[:3], Clients: 1000, Groups: [][]string{{"connect", "slow"}}, Rounds: 1, Time: time.Second},
 		}
 		sizes = sizes[:2]

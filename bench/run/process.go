@@ -123,15 +123,23 @@ func (o *output) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// quote returns the last line, for an error message; nothing when there is none.
+// quote returns the line that says most, for an error message: the first that looks
+// like an error, else the last. It is empty when nothing was printed.
 func (o *output) quote() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	lines := strings.Split(strings.TrimSpace(string(o.tail)), "\n")
-	if last := lines[len(lines)-1]; last != "" {
-		return fmt.Sprintf("; it printed %.200q", last)
+	line := lines[len(lines)-1]
+	for _, l := range lines {
+		if strings.Contains(l, "rror: ") || strings.HasPrefix(l, "panic: ") || strings.HasPrefix(l, "fatal error: ") {
+			line = l
+			break
+		}
 	}
-	return ""
+	if line == "" {
+		return ""
+	}
+	return fmt.Sprintf("; it printed %.200q", line)
 }
 
 var errNoPort = errors.New("no free port on the loopback interface")

@@ -131,11 +131,13 @@ func (r *report) headline() string {
 		}
 	}
 	if len(parts) == 0 {
-		return "Server CPU time and memory per unit of work, beside a bare epoll loop that makes the same system calls without a protocol (the floor)."
+		return "Server CPU time and memory per unit of work. " + floorNote
 	}
 	return "What the Node server needs, as a multiple of epio: " + strings.Join(parts, "; ") +
-		". The floor is a bare epoll loop on one thread that makes the same system calls without a protocol."
+		". " + floorNote
 }
+
+const floorNote = "The floor is a bare epoll loop on one thread that makes the same system calls without a protocol."
 
 // pictured returns the servers of the picture and the README's table.
 func (r *report) pictured() []server {
@@ -162,14 +164,14 @@ func (r *report) mainTable(d *markdown, shown []server) {
 		rows = append(rows, cells)
 	}
 	d.table(header, rows)
-	d.paragraph("Median of %s; behind the dot the multiple of the floor. %s WebSocket clients, payloads of %d bytes. Server process only, CPU time of user and system. %s",
+	d.paragraph("Median of %s; behind the dot the multiple of the floor. %s WebSocket clients, payloads of %d bytes. Server process only, CPU time of user and system.%s",
 		plural(s.Rounds, "round"), thousands(s.Clients), s.Payload, plainNote(shown))
 }
 
 func plainNote(servers []server) string {
 	for _, s := range servers {
 		if s.Protocol == "plain" {
-			return "Servers marked with ¹ speak plain WebSocket: no Socket.IO, no heartbeat, no acknowledgements, no reconnection."
+			return " Servers marked with ¹ speak plain WebSocket: no Socket.IO, no heartbeat, no acknowledgements, no reconnection."
 		}
 	}
 	return ""
@@ -230,7 +232,7 @@ func (r *report) nodeTable(d *markdown) {
 	d.heading(2, "Ratios and their spread")
 	for _, base := range []string{floor, node} {
 		against, ok := find(present, base)
-		if !ok {
+		if !ok || len(present) < 2 {
 			continue
 		}
 		d.paragraph("Multiples of %s. Each ratio is of two measurements of one pass; median, and least and greatest of the passes.", strings.Trim(label(against), "* ¹"))
@@ -444,21 +446,35 @@ func (r *report) method(d *markdown) {
 
 // problems lists the errors in full and what was left out.
 func (r *report) problems(d *markdown) {
-	var lines []string
-	for _, note := range r.Notes {
-		lines = append(lines, "- "+escape(note))
-	}
-	for _, row := range r.Rows {
-		if row.Error != "" {
-			lines = append(lines, fmt.Sprintf("- %s, %s clients, %s, %s: %s", row.Section, thousands(row.Clients), row.Server, row.Work, escape(row.Error)))
-		}
-	}
-	slices.Sort(lines)
-	if lines = slices.Compact(lines); len(lines) == 0 {
+	if len(r.Notes) == 0 && !slices.ContainsFunc(r.Rows, func(r row) bool { return r.Error != "" }) {
 		return
 	}
 	d.heading(2, "Errors and what was left out")
-	for _, l := range lines {
-		d.line("%s", l)
+	for _, note := range r.Notes {
+		d.line("- %s", escape(note))
+	}
+	// Works that failed in the same way share a line.
+	type failure struct {
+		section string
+		clients int
+		server  string
+		text    string
+	}
+	var order []failure
+	failed := make(map[failure][]string)
+	for _, row := range r.Rows {
+		if row.Error == "" {
+			continue
+		}
+		f := failure{row.Section, row.Clients, row.Server, row.Error}
+		if failed[f] == nil {
+			order = append(order, f)
+		}
+		if !slices.Contains(failed[f], row.Work) {
+			failed[f] = append(failed[f], row.Work)
+		}
+	}
+	for _, f := range order {
+		d.line("- %s, %s clients, %s, %s: %s", f.section, thousands(f.clients), f.server, strings.Join(failed[f], " "), escape(f.text))
 	}
 }

@@ -99,12 +99,14 @@ func (t table) figure(at place, what of) figure {
 
 // ratio sums up a quantity as a multiple of the same at another place. Both values of
 // a ratio are of the same pass; a pass that has only one of them, or where the second
-// is zero, does not count.
+// is zero, does not count. With an error at the other place there is no ratio, which is
+// not an error of this one.
 func (t table) ratio(at, base place, what of) figure {
-	for _, p := range []place{at, base} {
-		if text := t.failure(p); text != "" {
-			return figure{Error: text}
-		}
+	if text := t.failure(at); text != "" {
+		return figure{Error: text}
+	}
+	if t.failure(base) != "" {
+		return figure{}
 	}
 	var values []float64
 	for pass, m := range t[at] {
