@@ -121,7 +121,7 @@ func measureAll(ctx context.Context, o options) (*run, error) {
 	fmt.Fprintf(os.Stderr, "about %v\n", duration(r.Sections, r.Servers).Round(10*time.Second))
 	m := &runner{
 		load: []string{load}, log: os.Stderr,
-		start: 15 * time.Second, stop: 3 * time.Second, work: 25 * time.Second,
+		start: 15 * time.Second, stop: 3 * time.Second, work: 15 * time.Second,
 	}
 	var err error
 	if r.Rows, err = m.all(ctx, r.Sections, r.Servers); err != nil {

@@ -66,7 +66,7 @@ func number(v float64) string {
 func (f figure) show(format func(float64) string) string {
 	switch {
 	case f.Error != "":
-		return "error: " + brieferThan(60, f.Error)
+		return brieferThan(60, f.Error)
 	case f.N == 0:
 		return "–"
 	}

@@ -119,7 +119,7 @@ func (r *runner) tryVisit(ctx context.Context, target server, s section, works [
 		return nil, err
 	}
 	args := []string{
-		"-addr", addr, "-pid", strconv.Itoa(p.pid()), "-json", "-protocol", target.Protocol,
+		"-addr", addr, "-pid", strconv.Itoa(p.pid()), "-json", "-protocol", target.Protocol, "-stall", "10s",
 		"-clients", strconv.Itoa(s.Clients), "-payload", strconv.Itoa(s.Payload), "-time", s.Time.String(), "-work", strings.Join(works, ","),
 	}
 	if url := "http://" + debug + "/mallocs"; debug != "" && tellsAllocations(ctx, url) {

@@ -398,7 +398,7 @@ func (r *report) detail(d *markdown, s section, work string) {
 	for _, srv := range r.present(s) {
 		at := place{s.Name, s.Clients, srv.Name, work}
 		if text := r.t.failure(at); text != "" {
-			rows = append(rows, append([]string{label(srv), "error: " + brieferThan(80, text)}, make([]string, len(header)-2)...))
+			rows = append(rows, append([]string{label(srv), brieferThan(90, text)}, make([]string, len(header)-2)...))
 			continue
 		}
 		cells := []string{label(srv)}

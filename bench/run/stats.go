@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 	"slices"
 )
@@ -9,7 +10,7 @@ import (
 type figure struct {
 	Median, Min, Max float64
 	N                int    // how often; 0 means not at all
-	Error            string // of any of the measurements: the others do not count then
+	Error            string // what went wrong in any of the measurements: the others do not count then
 }
 
 // summarise returns the figure of the values.
@@ -71,16 +72,27 @@ func newTable(r *run) table {
 	return t
 }
 
-// failure returns the first error at a place, in the order of passes.
+// failure says what went wrong at a place: in how many passes, unless in all, and the
+// error of the first of them. It is empty when all went well.
 func (t table) failure(at place) string {
 	passes := t[at]
-	first, text := 0, ""
+	first, failed, text := 0, 0, ""
 	for pass, m := range passes {
-		if m.Error != "" && (text == "" || pass < first) {
+		if m.Error == "" {
+			continue
+		}
+		failed++
+		if text == "" || pass < first {
 			first, text = pass, m.Error
 		}
 	}
-	return text
+	switch {
+	case failed == 0:
+		return ""
+	case failed == len(passes):
+		return "error: " + text
+	}
+	return fmt.Sprintf("error in %d of %d: %s", failed, len(passes), text)
 }
 
 // figure sums up a quantity over the passes.

@@ -55,7 +55,7 @@ func TestRatio(t *testing.T) {
 	bad = append(bad, row{"main", 1, "a", measurement{Work: "echo64", Clients: 10, Error: "first"}})
 	tab = newTable(&run{Rows: append(bad, rows("b", 1, 1)...)})
 	for _, got := range []figure{tab.ratio(at("a"), at("b"), cpu), tab.ratio(at("a"), at("c"), cpu), tab.figure(at("a"), cpu)} {
-		if want := (figure{Error: "first"}); got != want {
+		if want := (figure{Error: "error in 2 of 3: first"}); got != want {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
