@@ -43,4 +43,4 @@ fuzz: ## Run every fuzz function for a while (FUZZTIME=1m FUZZ=name)
 	@scripts/fuzz $(FUZZ)
 
 clean: ## Remove what was built or installed in the checkout
-	rm -rf bin bench/out bench/node/node_modules test/node_modules examples/chat/node_modules
+	rm -rf bin bench/node/node_modules test/node_modules examples/chat/node_modules

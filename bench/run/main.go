@@ -12,6 +12,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -33,6 +34,8 @@ type options struct {
 	report string
 	readme string
 	only   string
+	rounds int
+	time   time.Duration
 }
 
 func main() {
@@ -44,11 +47,16 @@ func main() {
 	flag.StringVar(&o.out, "out", "bench/out", "folder to write to")
 	flag.BoolVar(&o.quick, "quick", false, "fewer servers, works and rounds; not for quoting")
 	flag.StringVar(&o.only, "only", "", "measure these servers only, separated by commas")
+	flag.IntVar(&o.rounds, "rounds", 0, "repeat everything so often; 0 means as planned, three times at most")
+	flag.DurationVar(&o.time, "time", 0, "length of each work; 0 means as planned, a second at most")
 	flag.StringVar(&o.report, "report", "", "measure nothing: make the report from this file of rows")
 	flag.StringVar(&o.readme, "readme", "", "also replace the marked section of this README, and docs/bench.svg beside it")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		log.Fatalf("unexpected argument %q", flag.Arg(0))
+	}
+	if o.rounds < 0 || o.time < 0 {
+		log.Fatal("-rounds and -time cannot be negative")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -78,11 +86,16 @@ func do(ctx context.Context, o options) error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "written: %s, report.svg\n", filepath.Join(o.out, "report.md"))
-	if o.readme == "" {
+	switch {
+	case o.readme == "":
 		return nil
+	case r.Environment.Quick:
+		return errQuick
 	}
 	return updateReadme(o.readme, rep, picture)
 }
+
+var errQuick = errors.New("a quick run is not for the README")
 
 func updateReadme(file string, rep *report, picture []byte) error {
 	old, err := os.ReadFile(file)
@@ -108,6 +121,10 @@ func measureAll(ctx context.Context, o options) (*run, error) {
 	env.Quick = o.quick
 	targets, missing := servers(o.bin, o.node)
 	sections, tooLarge := plan(o.quick, env.Files)
+	for i := range sections {
+		sections[i].Rounds = cmp.Or(o.rounds, sections[i].Rounds)
+		sections[i].Time = cmp.Or(o.time, sections[i].Time)
+	}
 	r := &run{Environment: env, Sections: sections, Servers: pick(targets, o.only), Notes: append(missing, tooLarge...)}
 	for _, l := range r.Environment.lines() {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", l[0], l[1])
@@ -121,7 +138,7 @@ func measureAll(ctx context.Context, o options) (*run, error) {
 	fmt.Fprintf(os.Stderr, "about %v\n", duration(r.Sections, r.Servers).Round(10*time.Second))
 	m := &runner{
 		load: []string{load}, log: os.Stderr,
-		start: 15 * time.Second, stop: 3 * time.Second, work: 15 * time.Second,
+		start: 15 * time.Second, stop: 3 * time.Second, work: 15 * time.Second, grace: time.Second,
 	}
 	var err error
 	if r.Rows, err = m.all(ctx, r.Sections, r.Servers); err != nil {

@@ -22,7 +22,10 @@ type runner struct {
 	// Bounds of what a server may take to listen and to end, and of a work besides the
 	// time it measures.
 	start, stop, work time.Duration
-	log               io.Writer
+	// grace is how long a server with which something went wrong is given to end by
+	// itself, so that the reason can be told.
+	grace time.Duration
+	log   io.Writer
 }
 
 // all measures the sections. Every round walks along the servers once per group of
@@ -126,10 +129,27 @@ func (r *runner) tryVisit(ctx context.Context, target server, s section, works [
 		args = append(args, "-mallocs", url)
 	}
 	got, err := r.runLoad(ctx, args, r.bound(s, works))
-	if ended := p.over(); ended != nil {
+	if ctx.Err() != nil || err == nil && complete(got, works) {
+		return got, err
+	}
+	if ended := p.endsWithin(r.grace); ended != nil {
+		for i := range got {
+			if got[i].Error != "" {
+				got[i].Error += "; " + ended.Error()
+			}
+		}
 		err = ended
 	}
 	return got, err
+}
+
+// complete reports whether there is a figure for everything that was asked for.
+func complete(got []measurement, works []string) bool {
+	n := 0
+	for _, work := range works {
+		n += len(rowsOf(work))
+	}
+	return len(got) == n && !slices.ContainsFunc(got, func(m measurement) bool { return m.Error != "" })
 }
 
 // bound returns how long the load generator may take for the works.

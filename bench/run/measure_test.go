@@ -116,6 +116,7 @@ func fake(part string, args []string) {
 			log.Fatal(err)
 		}
 		io.Copy(io.Discard, conn)
+		json.NewEncoder(os.Stdout).Encode(measurement{Work: "paced", Error: "closed"})
 	case "load that chatters":
 		fmt.Println("hello")
 	case "load without end":
@@ -139,7 +140,7 @@ var small = section{Name: mainSection, Servers: []string{"it"}, Clients: 10, Pay
 // testRunner has bounds that tests can wait for; work is long where the load is not
 // what hangs.
 func testRunner(t *testing.T, load string, work time.Duration) *runner {
-	return &runner{load: self(t, load), start: 5 * time.Second, stop: 5 * time.Second, work: work, log: io.Discard}
+	return &runner{load: self(t, load), start: 10 * time.Second, stop: 10 * time.Second, work: work, log: io.Discard}
 }
 
 func TestVisit(t *testing.T) {
@@ -151,7 +152,7 @@ func TestVisit(t *testing.T) {
 	}{
 		{"all is well", "server", "load", long, []string{"", "", ""}},
 		{"dies at once", "server that dies", "load", long, []string{"cannot bind", "cannot bind", "cannot bind"}},
-		{"dies under load", "server that dies under load", "load that waits for the end", long, []string{"", "the server ended (exit status 2); it printed \"panic: what a pity\"", "the server ended"}},
+		{"dies under load", "server that dies under load", "load that waits for the end", long, []string{"", "closed; the server ended (exit status 2)", "the server ended (exit status 2); it printed \"panic: what a pity\""}},
 		{"load hangs", "server", "load that hangs", short, []string{"", "not ready within", "not ready within"}},
 		{"load fails", "server", "load that fails", long, []string{"", "no epoll", "exit status 1"}},
 		{"load says too little", "server", "load that chatters", long, []string{"hello", "hello", "hello"}},
@@ -160,6 +161,9 @@ func TestVisit(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			r := testRunner(t, test.load, test.work)
+			if strings.HasPrefix(test.name, "dies") {
+				r.grace = 10 * time.Second
+			}
 			got := r.visit(t.Context(), server{Name: "it", Command: self(t, test.server)}, small, small.Groups[0])
 			if len(got) != 3 {
 				t.Fatalf("got %d rows, want 3: %+v", len(got), got)

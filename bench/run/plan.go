@@ -120,7 +120,7 @@ func duration(sections []section, servers []server) time.Duration {
 				continue
 			}
 			for _, works := range s.Groups {
-				visit := 300*time.Millisecond + time.Duration(s.Clients)*300*time.Microsecond // start, connect, stop
+				visit := 400*time.Millisecond + time.Duration(s.Clients)*400*time.Microsecond // start, connect, stop
 				for _, work := range works {
 					if work != "connect" {
 						visit += time.Duration(len(rowsOf(work))) * s.Time

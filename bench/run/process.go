@@ -57,12 +57,14 @@ func (p *process) ready(ctx context.Context, bound time.Duration) error {
 	}
 }
 
-// over reports how the server has ended, nil while it runs.
-func (p *process) over() error {
+// endsWithin reports how the server has ended or ends within bound, nil if it does not.
+func (p *process) endsWithin(bound time.Duration) error {
+	timer := time.NewTimer(bound)
+	defer timer.Stop()
 	select {
 	case <-p.ended:
 		return p.endedError()
-	default:
+	case <-timer.C:
 		return nil
 	}
 }
@@ -78,15 +80,13 @@ func (p *process) endedError() error {
 // stop ends the server with SIGTERM and, when it has not ended within bound, with
 // SIGKILL. It returns when the process is gone.
 func (p *process) stop(bound time.Duration) {
-	if p.over() != nil {
+	select {
+	case <-p.ended: // its number may be another's by now
 		return
+	default:
 	}
 	syscall.Kill(-p.pid(), syscall.SIGTERM)
-	timer := time.NewTimer(bound)
-	defer timer.Stop()
-	select {
-	case <-p.ended:
-	case <-timer.C:
+	if p.endsWithin(bound) == nil {
 		syscall.Kill(-p.pid(), syscall.SIGKILL)
 		<-p.ended
 	}

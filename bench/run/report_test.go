@@ -235,6 +235,14 @@ func TestReportAgain(t *testing.T) {
 	if err := do(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
+	quick := fixed()
+	quick.Environment.Quick = true
+	if err := quick.write(rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := do(t.Context(), o); !errors.Is(err, errQuick) {
+		t.Errorf("got %v for a quick run, want %v", err, errQuick)
+	}
 	for file, part := range map[string]string{
 		"out/report.md": "## Budget", "out/report.svg": "<svg", "docs/bench.svg": "<svg", "README.md": "(docs/bench.svg)",
 	} {
