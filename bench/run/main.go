@@ -124,6 +124,7 @@ func measureAll(ctx context.Context, o options) (*run, error) {
 	for i := range sections {
 		sections[i].Rounds = cmp.Or(o.rounds, sections[i].Rounds)
 		sections[i].Time = cmp.Or(o.time, sections[i].Time)
+		sections[i].Warm = cmp.Or(o.time/2, sections[i].Warm)
 	}
 	r := &run{Environment: env, Sections: sections, Servers: pick(targets, o.only), Notes: append(missing, tooLarge...)}
 	for _, l := range r.Environment.lines() {

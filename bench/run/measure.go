@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // runner measures servers, one at a time.
@@ -121,14 +123,24 @@ func (r *runner) tryVisit(ctx context.Context, target server, s section, works [
 	if err := p.ready(ctx, r.start); err != nil {
 		return nil, err
 	}
-	args := []string{
-		"-addr", addr, "-pid", strconv.Itoa(p.pid()), "-json", "-protocol", target.Protocol, "-stall", "10s",
-		"-clients", strconv.Itoa(s.Clients), "-payload", strconv.Itoa(s.Payload), "-time", s.Time.String(), "-work", strings.Join(works, ","),
+	args := func(clients int, time time.Duration) []string {
+		return []string{
+			"-addr", addr, "-pid", strconv.Itoa(p.pid()), "-json", "-protocol", target.Protocol, "-stall", "10s",
+			"-clients", strconv.Itoa(clients), "-payload", strconv.Itoa(s.Payload), "-time", time.String(), "-work", strings.Join(works, ","),
+		}
 	}
+	if s.warms(works) {
+		// What goes wrong here goes wrong again when it counts.
+		r.runLoad(ctx, args(min(s.Clients, 1000), s.Warm), r.bound(s, works))
+		if err := settle(ctx, p.pid()); err != nil {
+			return nil, err
+		}
+	}
+	measured := args(s.Clients, s.Time)
 	if url := "http://" + debug + "/mallocs"; debug != "" && tellsAllocations(ctx, url) {
-		args = append(args, "-mallocs", url)
+		measured = append(measured, "-mallocs", url)
 	}
-	got, err := r.runLoad(ctx, args, r.bound(s, works))
+	got, err := r.runLoad(ctx, measured, r.bound(s, works))
 	if ctx.Err() != nil || err == nil && complete(got, works) {
 		return got, err
 	}
@@ -141,6 +153,43 @@ func (r *runner) tryVisit(ctx context.Context, target server, s section, works [
 		err = ended
 	}
 	return got, err
+}
+
+// settle waits until a process has nothing to do any more, in order that what it does
+// for clients that have left is not charged to the next. It waits for three seconds at
+// most: a server that never rests is measured as it is.
+func settle(ctx context.Context, pid int) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	const interval = 50 * time.Millisecond
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for before := processTime(pid); ; {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return nil
+			}
+			return context.Cause(ctx)
+		}
+		now := processTime(pid)
+		if now-before < interval/50 {
+			return nil
+		}
+		before = now
+	}
+}
+
+// processTime returns the CPU time of a process and all its threads, zero when there is
+// none.
+func processTime(pid int) time.Duration {
+	// The clock of clock_getcpuclockid(3): CPUCLOCK_SCHED of a process.
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|2), &t); err != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
 }
 
 // complete reports whether there is a figure for everything that was asked for.

@@ -93,6 +93,13 @@ func fake(part string, args []string) {
 				row(name)
 			}
 		}
+	case "load that logs":
+		f, err := os.OpenFile(arg("-log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Fprintln(f, arg("-work"), arg("-clients"), arg("-time"))
+		row(arg("-work"))
 	case "load that asks":
 		resp, err := http.Get(arg("-mallocs"))
 		if err != nil {
@@ -293,5 +300,45 @@ func TestOrder(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestWarm checks that works are done before they count, and memory at rest is not.
+func TestWarm(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "log")
+	r := testRunner(t, "load that logs", 10*time.Second)
+	r.load = append(r.load, "-log", file)
+	s := section{Name: "s", Servers: []string{"it"}, Clients: 3000, Rounds: 1, Time: 20 * time.Millisecond, Warm: 10 * time.Millisecond, Groups: [][]string{{"idle"}, {"echo1"}}}
+	rows, err := r.all(t.Context(), []section{s}, []server{{Name: "it", Command: self(t, "server")}})
+	if err != nil || len(rows) != 2 || rows[0].Error+rows[1].Error != "" {
+		t.Fatalf("got %+v, %v, want two rows", rows, err)
+	}
+	got, err := os.ReadFile(file)
+	if want := "idle 3000 20ms\necho1 1000 10ms\necho1 3000 20ms\n"; err != nil || string(got) != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+// TestSettle waits for a process that has nothing to do.
+func TestSettle(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("over")
+	cancel(cause)
+	if err := settle(ctx, os.Getpid()); !errors.Is(err, cause) {
+		t.Errorf("got %v for a context that is over, want its cause", err)
+	}
+	p, err := start(self(t, "server"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.stop(10 * time.Second)
+	if err := p.ready(t.Context(), 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if err := settle(t.Context(), p.pid()); err != nil {
+		t.Error(err)
+	}
+	if processTime(p.pid()) <= 0 {
+		t.Error("the process has used no CPU time")
 	}
 }

@@ -428,7 +428,7 @@ func (r *report) method(d *markdown) {
 		}
 	}
 	d.line("")
-	d.paragraph("Every server is a process of its own, started fresh for each group of works and ended before the next one starts. " +
+	d.paragraph("Every server is a process of its own, started fresh for each group of works and ended before the next one starts. Before it counts, each server has done the same works for a while, except where memory at rest is measured. " +
 		"The load generator is one thread around epoll on the same machine; it checks that every receiver gets every message once and in order, and reports an error instead of a figure otherwise. " +
 		"A group of works is measured on all servers back to back, every second round in reverse order; a ratio compares two measurements of the same walk, so that a machine that is slower for a while distorts it little.")
 	for _, s := range r.Sections {
@@ -436,7 +436,7 @@ func (r *report) method(d *markdown) {
 		for _, g := range s.Groups {
 			groups = append(groups, strings.Join(g, " "))
 		}
-		d.line("- %s: %s clients, payloads of %d bytes, %v per work, %s; works: %s", s.Name, thousands(s.Clients), s.Payload, s.Time, plural(s.Rounds, "round"), strings.Join(groups, " / "))
+		d.line("- %s: %s clients, payloads of %d bytes, %v per work after %v to warm up, %s; works: %s", s.Name, thousands(s.Clients), s.Payload, s.Time, s.Warm, plural(s.Rounds, "round"), strings.Join(groups, " / "))
 	}
 	d.line("")
 	if r.Environment.Quick {
