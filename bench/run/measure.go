@@ -125,7 +125,7 @@ func (r *runner) tryVisit(ctx context.Context, target server, s section, works [
 	}
 	args := func(clients int, time time.Duration) []string {
 		return []string{
-			"-addr", addr, "-pid", strconv.Itoa(p.pid()), "-json", "-protocol", target.Protocol, "-stall", "10s",
+			"-addr", addr, "-pid", strconv.Itoa(p.pid()), "-json", "-protocol", target.Protocol, "-stall", "5s",
 			"-clients", strconv.Itoa(clients), "-payload", strconv.Itoa(s.Payload), "-time", time.String(), "-work", strings.Join(works, ","),
 		}
 	}

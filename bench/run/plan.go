@@ -76,7 +76,7 @@ func plan(quick bool, limit uint64) (sections []section, notes []string) {
 	sizes := []int{1000, 5000, 15000}
 	if quick {
 		sections = []section{
-			{Name: mainSection, Servers: all[:8], Clients: 1000, Groups: basic, Rounds: 2, Time: 500 * time.Millisecond},
+			{Name: mainSection, Servers: all[:8], Clients: 1000, Groups: basic, Rounds: 1, Time: 500 * time.Millisecond},
 			{Name: roomsSection, Servers: some[:3], Clients: 1000, Groups: [][]string{{"slow"}}, Rounds: 1, Time: time.Second},
 		}
 		sizes = sizes[:2]
@@ -85,14 +85,14 @@ func plan(quick bool, limit uint64) (sections []section, notes []string) {
 			{Name: mainSection, Servers: all, Clients: 1000, Groups: basic, Rounds: 3, Time: time.Second},
 			{Name: roomsSection, Servers: some, Clients: 1000, Groups: [][]string{
 				{"room10-bcast1", "bin16"}, {"rooms"}, {"churn"}, {"slow"},
-			}, Rounds: 3, Time: time.Second},
+			}, Rounds: 2, Time: time.Second},
 			{Name: pollingSection, Servers: []string{epio, "epio-http", node, "rival"}, Clients: 200, Groups: [][]string{{"poll", "upgrade"}}, Rounds: 3, Time: time.Second},
 		}
 	}
 	for _, n := range sizes {
 		s := section{Name: scaleSection, Servers: some[:3], Clients: n, Groups: scale, Rounds: 2, Time: time.Second}
 		if quick {
-			s.Rounds, s.Time = 1, 500*time.Millisecond
+			s.Groups, s.Rounds, s.Time = scale[1:], 1, 500*time.Millisecond
 		}
 		sections = append(sections, s)
 	}
@@ -100,7 +100,7 @@ func plan(quick bool, limit uint64) (sections []section, notes []string) {
 	const others = 200
 	fit := sections[:0]
 	for _, s := range sections {
-		s.Payload, s.Warm = 64, s.Time/2
+		s.Payload, s.Warm = 64, min(s.Time/2, 400*time.Millisecond)
 		if uint64(s.Clients+others) > limit {
 			notes = append(notes, fmt.Sprintf("%s with %s clients is left out: a process may open only %s files (ulimit -n)", s.Name, thousands(s.Clients), thousands(int(limit))))
 			continue
@@ -130,14 +130,15 @@ func duration(sections []section, servers []server) time.Duration {
 			}
 			for _, works := range s.Groups {
 				visit := 300*time.Millisecond + time.Duration(s.Clients)*300*time.Microsecond // start, connect, stop
+				var each time.Duration
+				if s.warms(works) {
+					visit += 400 * time.Millisecond
+					each = s.Warm
+				}
 				for _, work := range works {
 					if work != "connect" {
-						visit += time.Duration(len(rowsOf(work))) * s.Time
+						visit += time.Duration(len(rowsOf(work))) * (s.Time + each)
 					}
-				}
-				if s.warms(works) {
-					visit += 300*time.Millisecond + time.Duration(s.Clients)*100*time.Microsecond
-					visit += time.Duration(len(works)) * s.Warm
 				}
 				total += time.Duration(s.Rounds) * visit
 			}
