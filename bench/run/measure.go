@@ -103,16 +103,13 @@ func (r *runner) visit(ctx context.Context, target server, s section, works []st
 }
 
 func (r *runner) tryVisit(ctx context.Context, target server, s section, works []string) ([]measurement, error) {
-	addr, err := freePort()
+	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
 	}
+	addr, debug := ports[0], ports[1]
 	argv := append(slices.Clone(target.Command), "-addr", addr)
-	var debug string
 	if target.Debug {
-		if debug, err = freePort(); err != nil {
-			return nil, err
-		}
 		argv = append(argv, "-pprof", debug)
 	}
 	p, err := start(argv)
@@ -130,14 +127,14 @@ func (r *runner) tryVisit(ctx context.Context, target server, s section, works [
 		}
 	}
 	if s.warms(works) {
-		// What goes wrong here goes wrong again when it counts.
+		// What goes wrong here does not count, either.
 		r.runLoad(ctx, args(min(s.Clients, 1000), s.Warm), r.bound(s, works))
 		if err := settle(ctx, p.pid()); err != nil {
 			return nil, err
 		}
 	}
 	measured := args(s.Clients, s.Time)
-	if url := "http://" + debug + "/mallocs"; debug != "" && tellsAllocations(ctx, url) {
+	if url := "http://" + debug + "/mallocs"; target.Debug && tellsAllocations(ctx, url) {
 		measured = append(measured, "-mallocs", url)
 	}
 	got, err := r.runLoad(ctx, measured, r.bound(s, works))

@@ -144,12 +144,16 @@ func (o *output) quote() string {
 
 var errNoPort = errors.New("no free port on the loopback interface")
 
-// freePort returns an address nobody listens on at the moment.
-func freePort() (string, error) {
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", errNoPort, err)
+// freePorts returns n addresses nobody listens on at the moment.
+func freePorts(n int) ([]string, error) {
+	var addrs []string
+	for range n {
+		ln, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errNoPort, err)
+		}
+		defer ln.Close() // all at the end, so that they differ
+		addrs = append(addrs, ln.Addr().String())
 	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
+	return addrs, nil
 }

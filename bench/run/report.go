@@ -93,7 +93,7 @@ func (r *report) markdown(picture string) string {
 	d.paragraph("%s", r.headline())
 	r.mainTable(&d, r.present(r.section(mainSection)))
 	r.budgetTable(&d)
-	r.nodeTable(&d)
+	r.ratioTables(&d)
 	r.scaleTables(&d)
 	r.details(&d)
 	r.method(&d)
@@ -213,20 +213,20 @@ func (r *report) budgetTable(d *markdown) {
 		case f.Median > b.limit:
 			verdict = "**not met**"
 		}
-		rows = append(rows, []string{b.title, "≤ " + b.format(b.limit), f.show(b.format), f.spread(number2(b.format)), verdict})
+		rows = append(rows, []string{b.title, "≤ " + b.format(b.limit), f.show(b.format), f.spread(withoutUnit(b.format)), verdict})
 	}
 	d.table([]string{"work", "budget", "measured", "spread", ""}, rows)
 }
 
-// number2 keeps a unit short where two figures stand beside each other.
-func number2(format func(float64) string) func(float64) string {
+// withoutUnit leaves out the unit, for two figures beside each other.
+func withoutUnit(format func(float64) string) func(float64) string {
 	return func(v float64) string {
 		text, _, _ := strings.Cut(format(v), " ")
 		return text
 	}
 }
 
-func (r *report) nodeTable(d *markdown) {
+func (r *report) ratioTables(d *markdown) {
 	s := r.section(mainSection)
 	present := r.present(s)
 	d.heading(2, "Ratios and their spread")
