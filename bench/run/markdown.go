@@ -98,4 +98,5 @@ func microseconds(v float64) string {
 
 func kibibytes(v float64) string { return number(v/1024) + " KiB" }
 func mebibytes(v float64) string { return number(v/(1<<20)) + " MiB" }
+func percent(v float64) string   { return fmt.Sprintf("%.0f %%", 100*v) }
 func times(v float64) string     { return number(v) + "×" }

@@ -60,7 +60,7 @@ func fixed() *run {
 						for _, work := range rowsOf(asked) {
 							// Passes differ by a tenth, and more clients cost more.
 							v := cost[work][name] * (1 + 0.1*float64(round)) * (1 + float64(s.Clients)/50000)
-							m := measurement{Work: work, Clients: s.Clients, Payload: s.Payload, Units: 1000, CPU: v, Rate: 1e6 / v, P50: 10 * v, P99: 30 * v, P999: 40 * v, Max: 100 * v, Resident: 20 << 20}
+							m := measurement{Work: work, Clients: s.Clients, Payload: s.Payload, Units: 1000, CPU: v, Rate: 1e6 / v, P50: 10 * v, P99: 30 * v, P999: 40 * v, Max: 100 * v, Resident: 20 << 20, Busy: 0.5}
 							switch {
 							case work == "idle":
 								m = measurement{Work: work, Clients: s.Clients, PerConn: v, Resident: 20 << 20}

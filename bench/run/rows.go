@@ -23,8 +23,9 @@ type measurement struct {
 	Max      float64  `json:"max_us,omitempty"`
 	Resident int      `json:"rss_bytes,omitempty"`
 	PerConn  float64  `json:"bytes_per_conn,omitempty"`
-	Allocs   *float64 `json:"allocs,omitempty"` // heap objects per unit; nil when unknown
-	Error    string   `json:"error,omitempty"`  // no figures then
+	Allocs   *float64 `json:"allocs,omitempty"`    // heap objects per unit; nil when unknown
+	Busy     float64  `json:"load_busy,omitempty"` // CPU time of the load generator per second
+	Error    string   `json:"error,omitempty"`     // no figures then
 }
 
 // row is a measurement with its place in the run.

@@ -32,6 +32,7 @@ func p50(m measurement) float64      { return orUnknown(m.P50) }
 func p99(m measurement) float64      { return orUnknown(m.P99) }
 func p999(m measurement) float64     { return orUnknown(m.P999) }
 func rate(m measurement) float64     { return orUnknown(m.Rate) }
+func busy(m measurement) float64     { return orUnknown(m.Busy) }
 func resident(m measurement) float64 { return orUnknown(float64(m.Resident)) }
 
 func allocs(m measurement) float64 {
