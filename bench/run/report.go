@@ -430,7 +430,7 @@ func (r *report) method(d *markdown) {
 	}
 	d.line("")
 	d.paragraph("Every server is a process of its own, started fresh for each group of works and ended before the next one starts. Before it counts, each server has done the same works for a while, except where memory at rest is measured. " +
-		"The load generator is one thread around epoll on the same machine; it checks that every receiver gets every message once and in order, and reports an error instead of a figure otherwise. The column \"generator\" says how busy it was: near 100 % throughput and latency are its own, the CPU time of the server is not. " +
+		"The load generator is one thread around epoll on the same machine; it checks that every receiver gets every message once and in order, and reports an error instead of a figure otherwise. The column \"generator\" says how busy it was: near 100 %% throughput and latency are its own, the CPU time of the server is not. " +
 		"A group of works is measured on all servers back to back, every second round in reverse order; a ratio compares two measurements of the same walk, so that a machine that is slower for a while distorts it little.")
 	for _, s := range r.Sections {
 		var groups []string
