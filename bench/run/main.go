@@ -102,7 +102,7 @@ func updateReadme(file string, rep *report, picture []byte) error {
 	if err != nil {
 		return err
 	}
-	text, err := replaceMarked(string(old), rep.readme("docs/bench.svg", "[Development](docs/development.md#benchmarks)"))
+	text, err := replaceMarked(string(old), rep.readme("docs/bench.svg", "[Performance](docs/performance.md)"))
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}

@@ -108,7 +108,7 @@ func (r *report) readme(picture, more string) string {
 	d.paragraph("%s", r.headline())
 	r.mainTable(&d, r.pictured())
 	e := r.Environment
-	d.line("%s, %d cores, %s, %s%s; commit %s, %s. `make bench` measures it on your machine; %s says how.",
+	d.line("%s, %d cores, %s, %s%s; commit %s, %s. `make bench` measures it on your machine; %s explains it.",
 		escape(e.CPU), e.Cores, e.Kernel, e.Go, nodeVersion(e), e.Commit, e.Date.Format(time.DateOnly), more)
 	return d.String()
 }

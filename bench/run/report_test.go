@@ -112,7 +112,7 @@ func golden(t *testing.T, name, got string) {
 func TestReport(t *testing.T) {
 	r := newReport(fixed())
 	golden(t, "report.md", r.markdown("report.svg"))
-	golden(t, "readme.md", r.readme("docs/bench.svg", "[Development](docs/development.md#benchmarks)"))
+	golden(t, "readme.md", r.readme("docs/bench.svg", "[Performance](docs/performance.md)"))
 	golden(t, "report.svg", string(r.picture()))
 }
 
