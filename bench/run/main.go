@@ -126,7 +126,11 @@ func measureAll(ctx context.Context, o options) (*run, error) {
 		sections[i].Time = cmp.Or(o.time, sections[i].Time)
 		sections[i].Warm = cmp.Or(o.time/2, sections[i].Warm)
 	}
-	r := &run{Environment: env, Sections: sections, Servers: pick(targets, o.only), Notes: append(missing, tooLarge...)}
+	targets, err := pick(targets, o.only)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{Environment: env, Sections: sections, Servers: targets, Notes: append(missing, tooLarge...)}
 	for _, l := range r.Environment.lines() {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", l[0], l[1])
 	}
@@ -141,7 +145,6 @@ func measureAll(ctx context.Context, o options) (*run, error) {
 		load: []string{load}, log: os.Stderr,
 		start: 15 * time.Second, stop: 3 * time.Second, work: 15 * time.Second, grace: time.Second,
 	}
-	var err error
 	if r.Rows, err = m.all(ctx, r.Sections, r.Servers); err != nil {
 		return nil, err
 	}
@@ -149,15 +152,21 @@ func measureAll(ctx context.Context, o options) (*run, error) {
 }
 
 // pick returns the servers named in a list, all when it is empty.
-func pick(servers []server, names string) []server {
+func pick(servers []server, names string) ([]server, error) {
 	if names == "" {
-		return servers
+		return servers, nil
 	}
 	var picked []server
 	for name := range strings.SplitSeq(names, ",") {
-		if s, ok := find(servers, name); ok {
-			picked = append(picked, s)
+		s, ok := find(servers, name)
+		if !ok {
+			var all []string
+			for _, s := range servers {
+				all = append(all, s.Name)
+			}
+			return nil, fmt.Errorf("-only: no server %q; there are %s", name, strings.Join(all, ", "))
 		}
+		picked = append(picked, s)
 	}
-	return picked
+	return picked, nil
 }

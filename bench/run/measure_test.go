@@ -151,7 +151,8 @@ func testRunner(t *testing.T, load string, work time.Duration) *runner {
 }
 
 func TestVisit(t *testing.T) {
-	const long, short = 10 * time.Second, 50 * time.Millisecond
+	// Long enough for a load generator that works, short enough to wait for one that does not.
+	const long, short = 30 * time.Second, time.Second
 	tests := []struct {
 		name, server, load string
 		work               time.Duration

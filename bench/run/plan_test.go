@@ -115,3 +115,22 @@ func TestServers(t *testing.T) {
 		t.Errorf("without Node the notes are %q", notes)
 	}
 }
+
+func TestPick(t *testing.T) {
+	all := []server{{Name: "a"}, {Name: "b"}, {Name: "c"}}
+	for names, want := range map[string]string{"": "a b c", "b": "b", "c,a": "c a"} {
+		picked, err := pick(all, names)
+		var got []string
+		for _, s := range picked {
+			got = append(got, s.Name)
+		}
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%q: got %q, %v, want %s", names, got, err, want)
+		}
+	}
+	for _, names := range []string{"d", "a,", ",", "a b"} {
+		if got, err := pick(all, names); err == nil || !strings.Contains(err.Error(), "a, b, c") {
+			t.Errorf("%q: got %+v, %v, want an error that lists the servers", names, got, err)
+		}
+	}
+}
