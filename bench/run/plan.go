@@ -44,7 +44,7 @@ type section struct {
 // Names of the sections.
 const (
 	mainSection    = "main"
-	roomsSection   = "rooms"
+	moreSection    = "more"
 	pollingSection = "polling"
 	scaleSection   = "scale"
 )
@@ -77,14 +77,14 @@ func plan(quick bool, limit uint64) (sections []section, notes []string) {
 	if quick {
 		sections = []section{
 			{Name: mainSection, Servers: all[:8], Clients: 1000, Groups: basic, Rounds: 1, Time: 500 * time.Millisecond},
-			{Name: roomsSection, Servers: some[:3], Clients: 1000, Groups: [][]string{{"slow"}}, Rounds: 1, Time: time.Second},
+			{Name: moreSection, Servers: some[:3], Clients: 1000, Groups: [][]string{{"slow"}}, Rounds: 1, Time: time.Second},
 		}
 		sizes = sizes[:2]
 	} else {
 		sections = []section{
 			{Name: mainSection, Servers: all, Clients: 1000, Groups: basic, Rounds: 3, Time: time.Second},
-			{Name: roomsSection, Servers: some, Clients: 1000, Groups: [][]string{
-				{"room10-bcast1", "bin16"}, {"rooms"}, {"churn"}, {"slow"},
+			{Name: moreSection, Servers: some, Clients: 1000, Groups: [][]string{
+				{"echo1", "echo1000"}, {"room10-bcast1", "bin16"}, {"rooms"}, {"churn"}, {"slow"},
 			}, Rounds: 2, Time: time.Second},
 			{Name: pollingSection, Servers: []string{epio, "epio-http", node, "rival"}, Clients: 200, Groups: [][]string{{"poll", "upgrade"}}, Rounds: 3, Time: time.Second},
 		}

@@ -35,7 +35,7 @@ func fixed() *run {
 		},
 		Sections: []section{
 			{Name: mainSection, Servers: names, Clients: 1000, Payload: 64, Rounds: 3, Time: time.Second, Warm: time.Second / 2, Groups: [][]string{{"connect", "idle"}, {"bcast1", "bcast16"}, {"echo64"}}},
-			{Name: roomsSection, Servers: names[:3], Clients: 1000, Payload: 64, Rounds: 1, Time: time.Second, Groups: [][]string{{"connect", "slow"}}},
+			{Name: moreSection, Servers: names[:3], Clients: 1000, Payload: 64, Rounds: 1, Time: time.Second, Groups: [][]string{{"connect", "slow"}}},
 			{Name: scaleSection, Servers: names[:3], Clients: 1000, Payload: 64, Rounds: 1, Time: time.Second, Groups: [][]string{{"bcast1"}}},
 			{Name: scaleSection, Servers: names[:3], Clients: 15000, Payload: 64, Rounds: 1, Time: time.Second, Groups: [][]string{{"bcast1"}}},
 		},
