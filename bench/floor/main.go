@@ -76,7 +76,11 @@ func run(addr string) error {
 	if err := s.control(unix.EPOLL_CTL_ADD, s.ln, unix.EPOLLIN); err != nil {
 		return err
 	}
-	log.Printf("listening on %s", addr)
+	bound, err := unix.Getsockname(s.ln)
+	if err != nil {
+		return err
+	}
+	log.Printf("listening on %s:%d", tcp.IP, bound.(*unix.SockaddrInet4).Port)
 	return s.serve()
 }
 
