@@ -30,9 +30,11 @@ var (
 	ErrType = &ProtocolError{"unknown Socket.IO packet type"}
 	// ErrConnectError is a CONNECT_ERROR sent by a client.
 	ErrConnectError = &ProtocolError{"CONNECT_ERROR from a client"}
-	// ErrID is an acknowledgement id that does not fit in 64 bits.
+	// ErrID is an acknowledgement id that is no unsigned integer of 64 bits.
 	ErrID = &ProtocolError{"acknowledgement id out of range"}
-	// ErrPayload is a payload that is not JSON or not of the form its type asks for.
+	// ErrPayload is a payload that is malformed or not of the form its type asks
+	// for. In the msgpack format it also stands for anything else that is wrong with
+	// the packet's map.
 	ErrPayload = &ProtocolError{"invalid payload"}
 	// ErrDepth is a payload nested deeper than Limits.MaxDepth.
 	ErrDepth = &ProtocolError{"payload nested too deeply"}
@@ -43,10 +45,12 @@ var (
 	ErrIllegalAttachments = &ProtocolError{"illegal attachments"}
 	// ErrTooManyAttachments is a packet with more than Limits.MaxAttachments.
 	ErrTooManyAttachments = &ProtocolError{"too many attachments"}
-	// ErrAttachmentBytes is a packet whose attachments exceed Limits.MaxAttachmentBytes.
+	// ErrAttachmentBytes is a packet whose attachments, or binary values in the
+	// msgpack format, exceed Limits.MaxAttachmentBytes.
 	ErrAttachmentBytes = &ProtocolError{"attachments too large"}
-	// ErrUnexpectedText is a text message while attachments are outstanding.
-	ErrUnexpectedText = &ProtocolError{"text message instead of an attachment"}
+	// ErrUnexpectedText is a text message while attachments are outstanding, or any
+	// in the msgpack format.
+	ErrUnexpectedText = &ProtocolError{"text message instead of a binary one"}
 	// ErrUnexpectedBinary is a binary message that belongs to no packet.
 	ErrUnexpectedBinary = &ProtocolError{"binary message without a packet"}
 	// ErrTooLarge is a packet beyond what any limit could mean (2 GiB).

@@ -29,6 +29,7 @@ type In struct {
 
 	cloned   bool // garbage collected; Release does nothing
 	released bool // test builds
+	exts     bool // msgpack: there are extensions
 
 	// ID is the acknowledgement id.
 	ID uint64
@@ -36,7 +37,7 @@ type In struct {
 	Namespace []byte
 
 	wire  wire      // how arguments are decoded
-	buf   *pool.Buf // holds the text; nil when nothing of it is needed
+	buf   *pool.Buf // holds the message; nil when nothing of it is needed
 	event []byte    // decoded name, within buf
 	args  []span    // arguments, or the one payload of CONNECT, within buf
 
@@ -147,9 +148,10 @@ func (in *In) Len() int {
 	return len(in.args)
 }
 
-// Raw returns argument i as it was received, an alias of the packet's memory:
-// in the JSON format a valid JSON value, in which placeholder objects stand for
-// attachments. It panics when i is out of range.
+// Raw returns argument i as it was received, an alias of the packet's memory: in
+// the JSON format a valid JSON value, in which placeholder objects stand for
+// attachments; in the msgpack format a complete msgpack value with everything in
+// it. It panics when i is out of range.
 func (in *In) Raw(i int) []byte {
 	if i < 0 || i >= in.Len() {
 		panic(fmt.Sprintf("codec: argument %d of %d", i, in.Len()))
@@ -172,7 +174,8 @@ func (in *In) Data() []byte {
 	return in.raw(0)
 }
 
-// Attachments returns how many attachments came with the packet.
+// Attachments returns how many attachments came with the packet: none in the
+// msgpack format, where binary is part of the arguments.
 func (in *In) Attachments() int {
 	in.check()
 	return len(in.attachments)
@@ -201,7 +204,8 @@ func (in *In) Size() int {
 // JavaScript, which is undefined, one beyond the last leaves *v alone and is no
 // error. Null does what it does in encoding/json. Numbers decode into interface
 // values as float64. An attachment decodes into []byte and into interface values
-// (as []byte).
+// (as []byte). The msgpack format adds to that: undefined is null, and a Date
+// decodes into time.Time and into interface values (as time.Time).
 //
 // The decoded value owns its memory: nothing in it refers to the packet. Within
 // one argument, values that stand for the same attachment share one slice, as

@@ -56,7 +56,8 @@ type Limits struct {
 	// MaxAttachmentBytes bounds the attachments of one packet together, inclusive.
 	// An attachment that several arguments refer to counts once for each of them,
 	// because each decodes to a copy of its own. Default 10,000,000: ten times the
-	// default size of a message.
+	// default size of a message. In the msgpack format it bounds the binary values
+	// of a packet, of which there may be any number.
 	MaxAttachmentBytes int
 	// MaxDepth is how deep arrays and objects may be nested, inclusive, the array
 	// of arguments being the first level. Default 128.
@@ -119,7 +120,7 @@ type Parser interface {
 type Decoder interface {
 	// Text takes one Engine.IO text message, without its "4". It borrows p.
 	// (nil, nil) means that attachments have to follow. The caller owns the packet
-	// and must release it.
+	// and must release it. A format without text messages refuses it.
 	Text(p []byte) (*In, error)
 	// Binary takes one Engine.IO binary message. It borrows p. Results as Text.
 	Binary(p []byte) (*In, error)
