@@ -42,7 +42,6 @@ func mpRoom(n int) int { return 1<<20 + 256*n }
 
 var (
 	errDecodedSize  = errors.New("decoded value would be much larger than what was received")
-	errEmbeddedNil  = errors.New("embedded pointer to an unexported struct cannot be set")
 	errUnmarshalMsg = errors.New("UnmarshalMsg has left something of the value")
 )
 
@@ -355,9 +354,7 @@ func (d *mpDecoder) fieldOf(v reflect.Value, f *mpField) (reflect.Value, error) 
 	for i, n := range f.index {
 		if i > 0 && v.Kind() == reflect.Pointer {
 			if v.IsNil() {
-				if !v.CanSet() {
-					return v, errEmbeddedNil
-				}
+				v = settable(v)
 				if err := d.take(1, uint64(v.Type().Elem().Size())); err != nil {
 					return v, err
 				}

@@ -42,7 +42,7 @@ func (d *msgpackDecoder) Binary(p []byte) (*In, error) {
 // mpHeader holds the members of a packet that matter. Of several of one name the
 // last counts, as in JavaScript.
 type mpHeader struct {
-	typ, nsp, data, id             mpToken
+	typ, nsp, data, id              mpToken
 	hasType, hasNsp, hasData, hasID bool
 
 	dataAt span // where the value of data is

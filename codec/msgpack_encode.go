@@ -381,7 +381,7 @@ func (e *mpEncoder) method(v reflect.Value, p *mpPlan) (done bool, err error) {
 
 // methodOf returns v, or else a pointer to it, as an M.
 func methodOf[M any](v reflect.Value) (m M, ok bool) {
-	if v.CanAddr() && v.Kind() != reflect.Pointer {
+	if v.CanAddr() {
 		// No copy is made of it this way. Its methods include those of the value.
 		m, ok = v.Addr().Interface().(M)
 		return m, ok

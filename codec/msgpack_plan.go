@@ -133,13 +133,13 @@ func (b *mpPlanner) settle() {
 
 // either reports whether t or a pointer to it has the methods of i.
 func either(t, i reflect.Type) bool {
-	return t.Implements(i) || t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(i)
+	return t.Implements(i) || reflect.PointerTo(t).Implements(i)
 }
 
 func mpEncodeMethod(t reflect.Type) mpMethod {
 	switch {
-	case t.Kind() == reflect.Interface:
-		return mpByKind
+	case t.Kind() == reflect.Interface, t.Kind() == reflect.Pointer:
+		return mpByKind // followed until there is the value
 	case t == msgpRawType:
 		return mpByRaw
 	case either(t, msgpMarshalerType) && !mpPromoted(t, msgpMarshalerType):
@@ -156,7 +156,7 @@ func mpEncodeMethod(t reflect.Type) mpMethod {
 
 func mpDecodeMethod(t reflect.Type) mpMethod {
 	if t.Kind() == reflect.Interface || t.Kind() == reflect.Pointer {
-		return mpByKind // a pointer is followed until its element has the methods
+		return mpByKind
 	}
 	pt := reflect.PointerTo(t)
 	switch {
@@ -177,9 +177,6 @@ func mpDecodeMethod(t reflect.Type) mpMethod {
 // mpPromoted reports whether a struct may owe the methods of i to an embedded
 // field. They would write or read that field alone, where JSON has all of them.
 func mpPromoted(t, i reflect.Type) bool {
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
 	if t.Kind() != reflect.Struct {
 		return false
 	}
