@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/epio-go/epio v0.0.0-00010101000000-000000000000
+	github.com/tinylib/msgp v1.6.5
 	golang.org/x/sys v0.49.0
 )
 
@@ -17,6 +18,7 @@ require (
 	github.com/gobwas/httphead v0.1.0 // indirect
 	github.com/gobwas/ws v1.5.0 // indirect
 	github.com/klauspost/cpuid/v2 v2.2.9 // indirect
+	github.com/philhofer/fwd v1.2.0 // indirect
 	github.com/twitchyliquid64/golang-asm v0.15.1 // indirect
 	golang.org/x/arch v0.0.0-20210923205945-b76863e36670 // indirect
 )

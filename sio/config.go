@@ -56,8 +56,11 @@ type Config struct {
 	// MaxAttachmentBytes is ten times Engine.MaxPayload here.
 	Limits codec.Limits
 
-	// Parser is the wire format; clients must use the same. With Engine.AllowEIO3 it
-	// must be a codec.ParserV4. Default codec.JSON.
+	// Parser is the wire format of packets: codec.JSON, which clients speak by
+	// default, or codec.Msgpack, for clients with the option
+	// parser: require("socket.io-msgpack-parser"). A client with the other parser is
+	// disconnected at its first packet. With Engine.AllowEIO3 it must be a
+	// codec.ParserV4. Default codec.JSON.
 	Parser codec.Parser
 
 	// Adapter makes the adapter of each namespace. Default adapter.MemoryFactory.

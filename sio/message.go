@@ -48,7 +48,8 @@ func (m *Message) Scan(dst ...any) error {
 func (m *Message) Decode(i int, v any) error { return m.in.Decode(i, v) }
 
 // Args decodes all arguments into the types of encoding/json (objects become
-// map[string]any, numbers float64), binary into []byte.
+// map[string]any, numbers float64), binary into []byte and, with codec.Msgpack,
+// Dates into time.Time.
 func (m *Message) Args() ([]any, error) {
 	args := make([]any, m.in.Len())
 	for i := range args {
@@ -60,11 +61,16 @@ func (m *Message) Args() ([]any, error) {
 }
 
 // Raw returns argument i as it was received: JSON, in which placeholder objects
-// stand for binary. It is borrowed until the handler returns. It panics when i is
-// out of range.
+// stand for binary, or msgpack, complete, if that is Config.Parser. It is borrowed
+// until the handler returns. It panics when i is out of range.
+//
+// The cheapest way to pass an argument on is to emit it as json.RawMessage (if
+// there are no attachments) or msgp.Raw (github.com/tinylib/msgp/msgp). Each also
+// works with the other parser, at the price of a conversion.
 func (m *Message) Raw(i int) []byte { return m.in.Raw(i) }
 
-// Attachments returns how many binary attachments the event has.
+// Attachments returns how many binary attachments the event has; none with
+// codec.Msgpack, where binary is part of the arguments.
 func (m *Message) Attachments() int { return m.in.Attachments() }
 
 // HasAck reports whether the client asked for an acknowledgement.

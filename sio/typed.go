@@ -10,10 +10,10 @@ import (
 // None stands for "no value": the result of an acknowledgement without arguments.
 type None struct{}
 
-// On registers a handler for an event with one argument, decoded into T as JSON.
-// A missing argument leaves T's zero value, as undefined would; further ones are
-// ignored. An argument that does not fit T makes the event fail without the
-// handler being called. []byte in T receives binary.
+// On registers a handler for an event with one argument, decoded into T by the
+// rules of encoding/json. A missing argument leaves T's zero value, as undefined
+// would; further ones are ignored. An argument that does not fit T makes the event
+// fail without the handler being called. []byte in T receives binary.
 func On[T any](r Registrar, event string, fn func(ctx context.Context, s *Socket, arg T) error) {
 	prepare[T]()
 	r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {

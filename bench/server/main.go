@@ -21,6 +21,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tinylib/msgp/msgp"
+
+	"github.com/epio-go/epio/codec"
 	"github.com/epio-go/epio/eio"
 	"github.com/epio-go/epio/engine"
 	"github.com/epio-go/epio/sio"
@@ -32,19 +35,25 @@ func main() {
 	door := flag.String("door", "direct", "way in: direct (the server's own listener) or http (net/http)")
 	portable := flag.Bool("portable", false, "use the engine with one goroutine per connection")
 	netpoll := flag.Bool("netpoll", false, "use netpoll instead of the engine's own epoll loops")
+	msgpack := flag.Bool("msgpack", false, "speak msgpack instead of JSON")
 	profile := flag.String("pprof", "", "address for net/http/pprof, and for /mallocs, the number of heap allocations; empty means none")
 	flag.Parse()
-	if err := run(*addr, *door, *portable, *netpoll, *profile); err != nil {
+	if err := run(*addr, *door, *portable, *netpoll, *msgpack, *profile); err != nil {
 		log.Fatal("bench-server: ", err)
 	}
 }
 
-func run(addr, door string, portable, netpoll bool, profile string) error {
+func run(addr, door string, portable, netpoll, msgpack bool, profile string) error {
 	reactor := engine.Epoll
 	if netpoll {
 		reactor = engine.Netpoll
 	}
+	parser, argument := codec.JSON, jsonArgument
+	if msgpack {
+		parser, argument = codec.Msgpack, msgpackArgument
+	}
 	srv, err := sio.New(sio.Config{
+		Parser:      parser,
 		Engine:      eio.Config{Portable: portable, Reactor: reactor, SendBuffer: 64 << 20},
 		QueueEvents: 4096,
 		QueueBytes:  16 << 20,
@@ -59,8 +68,8 @@ func run(addr, door string, portable, netpoll bool, profile string) error {
 		s.Leave(room)
 		return sio.None{}, nil
 	})
-	srv.Handle("bcast", sio.HandlerFunc(bcast))
-	srv.Handle("echo", sio.HandlerFunc(echo))
+	srv.Handle("bcast", bcast(argument))
+	srv.Handle("echo", echo(argument))
 
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -93,30 +102,34 @@ func run(addr, door string, portable, netpoll bool, profile string) error {
 	return err
 }
 
-// bcast passes the payload on as it is: JSON text needs no decoding, and binary is
-// decoded as such.
-func bcast(_ context.Context, s *sio.Socket, m *sio.Message) error {
-	var room string
-	if err := m.Decode(0, &room); err != nil {
-		return err
+// bcast passes the payload on as it is.
+func bcast(argument func(*sio.Message, int) (any, error)) sio.HandlerFunc {
+	return func(_ context.Context, s *sio.Socket, m *sio.Message) error {
+		var room string
+		if err := m.Decode(0, &room); err != nil {
+			return err
+		}
+		payload, err := argument(m, 1)
+		if err != nil {
+			return err
+		}
+		return s.Server().To(room).Emit("msg", payload)
 	}
-	payload, err := argument(m, 1)
-	if err != nil {
-		return err
-	}
-	return s.Server().To(room).Emit("msg", payload)
 }
 
-func echo(_ context.Context, _ *sio.Socket, m *sio.Message) error {
-	payload, err := argument(m, 0)
-	if err != nil {
-		return err
+func echo(argument func(*sio.Message, int) (any, error)) sio.HandlerFunc {
+	return func(_ context.Context, _ *sio.Socket, m *sio.Message) error {
+		payload, err := argument(m, 0)
+		if err != nil {
+			return err
+		}
+		return m.Ack(payload)
 	}
-	return m.Ack(payload)
 }
 
-// argument returns argument i in the cheapest form that can be sent again.
-func argument(m *sio.Message, i int) (any, error) {
+// jsonArgument returns argument i in the cheapest form that can be sent again:
+// JSON text needs no decoding, and binary is decoded as such.
+func jsonArgument(m *sio.Message, i int) (any, error) {
 	if i >= m.Len() {
 		return nil, nil
 	}
@@ -126,4 +139,12 @@ func argument(m *sio.Message, i int) (any, error) {
 	var v any
 	err := m.Decode(i, &v)
 	return v, err
+}
+
+// msgpackArgument is jsonArgument for msgpack, which has binary in place.
+func msgpackArgument(m *sio.Message, i int) (any, error) {
+	if i >= m.Len() {
+		return nil, nil
+	}
+	return msgp.Raw(m.Raw(i)), nil
 }

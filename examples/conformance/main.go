@@ -27,6 +27,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/epio-go/epio/codec"
 	"github.com/epio-go/epio/eio"
 	"github.com/epio-go/epio/engine"
 	"github.com/epio-go/epio/sio"
@@ -43,6 +44,7 @@ type options struct {
 	cors       string
 	cookie     bool
 	eio3       bool
+	msgpack    bool
 	verbose    bool
 
 	// set by a suite that needs to see the requests; the door is http then
@@ -71,12 +73,8 @@ func main() {
 	flag.BoolVar(&o.cookie, "cookie", false, "set the cookie io on polling handshakes")
 	flag.BoolVar(&o.verbose, "v", false, "log what the server sees")
 	flag.BoolVar(&o.eio3, "eio3", false, "accept clients of Engine.IO 3")
-	msgpack := flag.Bool("msgpack", false, "speak msgpack instead of JSON (not there yet)")
+	flag.BoolVar(&o.msgpack, "msgpack", false, "speak msgpack instead of JSON")
 	flag.Parse()
-	if *msgpack {
-		fmt.Fprintln(os.Stderr, "conformance: -msgpack is not there yet: this server speaks JSON")
-		os.Exit(2)
-	}
 	if o.suite == "client-sio" {
 		log.Print("conformance: connection state recovery is not there yet; the client's two recovery cases cannot pass")
 	}
@@ -172,6 +170,14 @@ func (o *options) base() eio.Config {
 		c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	return c
+}
+
+// parser returns the parser that the flags ask for.
+func (o *options) parser() codec.Parser {
+	if o.msgpack {
+		return codec.Msgpack
+	}
+	return codec.JSON
 }
 
 // anyOrigin is the CORS setting of the protocol suites.

@@ -25,7 +25,7 @@ func reply(r sio.Registrar, event, back string, args ...any) {
 func suiteSIO(o *options) (*eio.Server, *sio.Server, error) {
 	c := o.anyOrigin()
 	c.PingInterval, c.PingTimeout = 300*time.Millisecond, 200*time.Millisecond
-	srv, err := sio.New(sio.Config{Engine: c, ConnectTimeout: time.Second, Logger: c.Logger})
+	srv, err := sio.New(sio.Config{Engine: c, Parser: o.parser(), ConnectTimeout: time.Second, Logger: c.Logger})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -72,7 +72,7 @@ func suiteProbe(o *options) (*eio.Server, *sio.Server, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	srv, err := sio.New(sio.Config{Engine: c, ConnectTimeout: 600 * time.Millisecond, Logger: c.Logger})
+	srv, err := sio.New(sio.Config{Engine: c, Parser: o.parser(), ConnectTimeout: 600 * time.Millisecond, Logger: c.Logger})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -112,7 +112,7 @@ func suiteClientSIO(o *options) (*eio.Server, *sio.Server, error) {
 		}
 		return nil
 	}
-	srv, err := sio.New(sio.Config{Engine: c, Logger: c.Logger})
+	srv, err := sio.New(sio.Config{Engine: c, Parser: o.parser(), Logger: c.Logger})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,6 +8,7 @@ import { createInterface } from "node:readline";
 import { after, afterEach, before, describe } from "node:test";
 import { fileURLToPath } from "node:url";
 import { io } from "socket.io-client";
+import msgpack from "socket.io-msgpack-parser";
 
 // TEST_SERVER names another program to test, one that behaves like ./server.
 const binary = process.env.TEST_SERVER ?? fileURLToPath(new URL("../../bin/test-server", import.meta.url));
@@ -15,6 +16,10 @@ const binary = process.env.TEST_SERVER ?? fileURLToPath(new URL("../../bin/test-
 // How long anything may take before a test gives up on it. Generous: the machine may be busy, and waiting costs
 // nothing when things go well.
 export const deadline = 10_000;
+
+// What makes server and client speak msgpack. TEST_PARSER=msgpack does it for the tests of every file.
+export const msgpackParser = { flags: ["-msgpack"], options: { parser: msgpack } };
+const everywhere = process.env.TEST_PARSER === "msgpack" ? msgpackParser : { flags: [], options: {} };
 
 export const transports = {
   polling: ["polling"],
@@ -80,7 +85,7 @@ export class Server {
 
   static async start({ door = "http", engine = "epoll", addr = "127.0.0.1:0", flags = [] } = {}) {
     const server = new Server();
-    const args = ["-door", door, "-engine", engine, "-addr", addr, ...flags];
+    const args = ["-door", door, "-engine", engine, "-addr", addr, ...everywhere.flags, ...flags];
     server.#child = spawn(binary, args, { stdio: ["ignore", "pipe", "pipe"] });
     server.#exit = once(server.#child, "exit");
     server.#child.stderr.on("data", (chunk) => (server.#stderr += chunk));
@@ -147,9 +152,10 @@ export class Server {
 export class Clients {
   #open = [];
 
-  constructor(server, transport) {
+  constructor(server, transport, options = {}) {
     this.server = server;
     this.transport = transport;
+    this.options = options; // of every client
   }
 
   // open returns a client socket that has not necessarily connected yet.
@@ -159,6 +165,8 @@ export class Clients {
       reconnection: false,
       transports: transports[this.transport],
       ca: this.server().ca,
+      ...everywhere.options,
+      ...this.options,
       ...options,
     });
     this.#open.push(socket);
@@ -188,7 +196,7 @@ export class Clients {
 
 // matrix declares the tests once for each way in and each transport, every way in with a server of its own.
 // define gets the Clients; its `server()` is the running server.
-export function matrix(title, define, { doors = ["http", "direct"], engine, flags, ways = Object.keys(transports) } = {}) {
+export function matrix(title, define, { doors = ["http", "direct"], engine, flags, options, ways = Object.keys(transports) } = {}) {
   for (const door of doors) {
     describe(`${title}: ${[door, engine].filter(Boolean).join(" ")}`, () => {
       let server;
@@ -196,7 +204,7 @@ export function matrix(title, define, { doors = ["http", "direct"], engine, flag
       after(() => server?.stop());
       for (const way of ways) {
         describe(way, () => {
-          const clients = new Clients(() => server, way);
+          const clients = new Clients(() => server, way, options);
           afterEach(() => clients.closeAll());
           define(clients);
         });

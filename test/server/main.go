@@ -28,6 +28,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/epio-go/epio/codec"
 	"github.com/epio-go/epio/eio"
 	"github.com/epio-go/epio/engine"
 	"github.com/epio-go/epio/pool"
@@ -45,6 +46,7 @@ func main() {
 	flag.DurationVar(&o.connectTimeout, "connect-timeout", 0, "time to join a namespace; 0 means the default")
 	flag.DurationVar(&o.pingInterval, "ping-interval", 0, "time between pings; 0 means the default")
 	flag.DurationVar(&o.pingTimeout, "ping-timeout", 0, "time to answer a ping; 0 means the default")
+	flag.BoolVar(&o.msgpack, "msgpack", false, "speak msgpack instead of JSON")
 	flag.Parse()
 	if err := run(o); err != nil {
 		log.Fatal(err)
@@ -56,6 +58,7 @@ type options struct {
 	eio3                                      bool
 	maxPayload                                int
 	connectTimeout, pingInterval, pingTimeout time.Duration
+	msgpack                                   bool
 }
 
 func run(o options) error {
@@ -67,6 +70,10 @@ func run(o options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
+	parser := codec.JSON
+	if o.msgpack {
+		parser = codec.Msgpack
+	}
 	srv, err := sio.New(sio.Config{
 		Engine: eio.Config{
 			AllowEIO3:    o.eio3,
@@ -77,6 +84,7 @@ func run(o options) error {
 			Reactor:      reactor,
 		},
 		ConnectTimeout: o.connectTimeout,
+		Parser:         parser,
 		Logger:         slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 	if err != nil {
