@@ -2,20 +2,19 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { call, collect, matrix, next, settle } from "./harness.js";
+import { call, collect, matrix, next, onlyJSON, settle } from "./harness.js";
 
 const values = {
   "no argument": [],
   "a string": ["hello"],
   "an empty string": [""],
-  "numbers": [0, -1, 1.5, 1e21, Number.MAX_SAFE_INTEGER, 5e-324],
+  "numbers": [0, -1, 1.5, Number.MAX_SAFE_INTEGER, 5e-324],
   "true, false and null": [true, false, null],
   "several arguments": [1, "two", { three: 3 }, ["four"], null, true],
   "unicode": ["gr\u00fc\u00dfe \u4f60\u597d \ud83d\udc69\u200d\ud83d\udc67 \u0000 \u001f \u2028 \u2029 \ufeff", { "k\u00e9y \ud83d\ude80": "\ud800\udc00" }],
   "text that looks like packets": ["2[\"x\"]", "51-[", "\u001e", "b4AAAA", "{\"_placeholder\":true,\"num\":0}"],
   "quotes and backslashes": ["\\ \" \\\" </script> \n\r\t\b\f"],
   "nested JSON": [{ a: [{ b: { c: [[[], {}], [null]] } }], "": { " ": 0 } }],
-  "an object that looks like a prototype": [JSON.parse('{"__proto__":{"x":1},"constructor":"c"}')],
   "a long list": [Array.from({ length: 2000 }, (_, i) => i)],
 };
 
@@ -29,13 +28,24 @@ matrix("events", (clients) => {
     });
   }
 
-  test("turns undefined into null, as JSON does", async () => {
+  test("carries large numbers both ways", onlyJSON, async () => {
+    const socket = await clients.connect();
+    assert.equal(await call(socket, "echoAck", 1e21), 1e21);
+  });
+
+  test("carries an object that looks like a prototype both ways", onlyJSON, async () => {
+    const socket = await clients.connect();
+    const object = JSON.parse('{"__proto__":{"x":1},"constructor":"c"}');
+    assert.deepEqual(await call(socket, "echoAck", object), object);
+  });
+
+  test("turns undefined into null, as JSON does", onlyJSON, async () => {
     const socket = await clients.connect();
     socket.emit("echo", undefined, [undefined], { gone: undefined });
     assert.deepEqual(await next(socket, "echo"), [null, [null], {}]);
   });
 
-  test("repairs unpaired surrogates", async () => {
+  test("repairs unpaired surrogates", onlyJSON, async () => {
     const socket = await clients.connect();
     socket.emit("echo", "a\ud800b");
     const [text] = await next(socket, "echo");
@@ -43,7 +53,7 @@ matrix("events", (clients) => {
   });
 
   for (const size of [125, 126, 65_535, 65_536, 900_000]) {
-    test(`carries a text of ${size} characters both ways`, async () => {
+    test(`carries a text of ${size} characters both ways`, size > 700_000 ? onlyJSON : {}, async () => {
       const socket = await clients.connect();
       const text = "abcdefghij".repeat(size / 10 + 1).slice(0, size);
       socket.emit("echo", text);
