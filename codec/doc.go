@@ -6,7 +6,8 @@
 //   - eio_*.go and wsframe.go: Engine.IO v4 packets, polling payloads and the
 //     server side of WebSocket framing; eio3_*.go: what differs in Engine.IO v3.
 //   - sio_*.go: Socket.IO packets. [Parser] is one wire format of them; [JSON] is
-//     the default one, in json_*.go, with attachments in binary_*.go.
+//     the default one, in json_*.go, with attachments in binary_*.go; [Msgpack] is
+//     the other, in msgpack_*.go.
 //
 // # One encoding for every receiver
 //

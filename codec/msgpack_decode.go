@@ -309,13 +309,17 @@ func (d *mpDecoder) structure(v reflect.Value, p *mpPlan, t *mpToken) error {
 	if t.kind != mpMap {
 		return mpMismatch(t, p.typ)
 	}
+	guess := 0
 	for range t.n {
 		key := d.next()
-		f := p.field(&key)
-		if f == nil {
+		var f *mpField
+		if guess < len(p.fields) && key.kind == mpStr && p.fields[guess].name == string(key.data) {
+			f = &p.fields[guess] // in the order of the source, as most are
+		} else if f = p.field(&key); f == nil {
 			d.skip()
 			continue
 		}
+		guess++
 		fv, err := d.fieldOf(v, f)
 		if err == nil {
 			if f.quoted {

@@ -62,7 +62,10 @@ func mpNext(p []byte, i int) (t mpToken, end int) {
 	case c < 0xa0:
 		return mpToken{kind: mpArray, n: uint64(c & 0x0f)}, i
 	case c < 0xc0:
-		return mpData(p, i, uint64(c&0x1f), mpToken{kind: mpStr})
+		if end = i + int(c&0x1f); end > len(p) {
+			return t, mpBad
+		}
+		return mpToken{kind: mpStr, data: p[i:end:end]}, end
 	case c >= 0xe0:
 		return mpToken{kind: mpInt, n: uint64(int64(int8(c)))}, i
 	}

@@ -46,6 +46,20 @@ func mpError(i int) error {
 // value walks over the value at i and returns the position behind it, or a
 // negative one.
 func (w *mpWalker) value(i int) int {
+	// Most values are one byte, or short text.
+	if i < len(w.p) {
+		switch c := w.p[i]; {
+		case c < 0x80, c >= 0xe0, c == 0xc0:
+			return i + 1
+		case c >= 0xa0 && c < 0xc0:
+			end := i + 1 + int(c&0x1f)
+			if end > len(w.p) {
+				return mpBad
+			}
+			w.text(w.p[i+1 : end])
+			return end
+		}
+	}
 	t, i := mpNext(w.p, i)
 	if i < 0 {
 		return i
@@ -57,7 +71,7 @@ func (w *mpWalker) value(i int) int {
 func (w *mpWalker) rest(t *mpToken, i int) int {
 	switch t.kind {
 	case mpStr:
-		w.illFormed = w.illFormed || !utf8.Valid(t.data)
+		w.text(t.data)
 	case mpExt:
 		w.exts = true
 		w.times = w.times || t.ext == msgp.MsgTimeExtension || t.ext == msgp.TimeExtension
@@ -93,6 +107,13 @@ func (w *mpWalker) rest(t *mpToken, i int) int {
 	return i
 }
 
+// text looks at a string.
+func (w *mpWalker) text(p []byte) {
+	if !utf8.Valid(p) {
+		w.illFormed = true
+	}
+}
+
 // key walks over the key of a map.
 func (w *mpWalker) key(i int) (t mpToken, end int) {
 	t, end = mpNext(w.p, i)
@@ -101,7 +122,7 @@ func (w *mpWalker) key(i int) (t mpToken, end int) {
 	}
 	switch t.kind {
 	case mpStr:
-		w.illFormed = w.illFormed || !utf8.Valid(t.data)
+		w.text(t.data)
 	case mpUint, mpInt, mpFloat:
 	default:
 		return t, mpBad // JavaScript writes only strings
