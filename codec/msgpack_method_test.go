@@ -53,7 +53,7 @@ type (
 	returns struct{ p string }    // MarshalMsg appends these bytes
 	fails   struct{}              // whose methods report an error
 	shrinks struct{}              // MarshalMsg returns less than it was given
-	leaves  struct{ rest int }    // UnmarshalMsg takes nothing
+	leaves  struct{}              // UnmarshalMsg takes nothing
 	badJSON struct{ text string } // MarshalJSON returns this
 	selfish struct{ Next *selfish }
 	linked  struct{ Next any }
@@ -186,9 +186,9 @@ func TestMsgpackDecodes(t *testing.T) {
 		into any // a pointer; what it points to is set beforehand
 		want any
 	}{
-		"undefined":                 {"d40000", ptr[any](1), nil},
-		"undefined into a string":   {"d40000", ptr("kept"), "kept"},
-		"undefined into a pointer":  {"d40000", ptr(ptr(1)), (*int)(nil)},
+		"undefined":                 {"d40000", new(any(1)), nil},
+		"undefined into a string":   {"d40000", new("kept"), "kept"},
+		"undefined into a pointer":  {"d40000", new(new(1)), (*int)(nil)},
 		"Date":                      {date, new(any), at},
 		"Date into a time":          {date, new(time.Time), at},
 		"Date into a pointer":       {"81a154" + date, new(ptrTime), ptrTime{&at}},
@@ -202,7 +202,7 @@ func TestMsgpackDecodes(t *testing.T) {
 		"Date as JSON":              {date, new(json.RawMessage), json.RawMessage(`"2023-11-14T22:13:20.123Z"`)},
 		"ArrayBuffer":               {"c70200aabb", new(any), []byte{0xaa, 0xbb}},
 		"ArrayBuffer of 8 bytes":    {"c708000102030405060708", new([]byte), []byte{1, 2, 3, 4, 5, 6, 7, 8}},
-		"ArrayBuffer into an array": {"c70200aabb", ptr([3]byte{1, 2, 3}), [3]byte{0xaa, 0xbb, 0}},
+		"ArrayBuffer into an array": {"c70200aabb", new([3]byte{1, 2, 3}), [3]byte{0xaa, 0xbb, 0}},
 		"binary":                    {"c402aabb", new(any), []byte{0xaa, 0xbb}},
 		"empty binary":              {"c400", new([]byte), []byte{}},
 		"nested binary":             {"82a142c40101a143c70000", new(bins), bins{[]byte{1}, []byte{}}},
@@ -216,10 +216,10 @@ func TestMsgpackDecodes(t *testing.T) {
 		"infinity as JSON":          {"cb7ff0000000000000", new(json.RawMessage), json.RawMessage("null")},
 		"integer keys":              {"8201a178fe02", new(map[int]any), map[int]any{1: "x", -2: 2.0}},
 		"integer keys into any":     {"8101a178", new(any), map[string]any{"1": "x"}},
-		"into an interface's own":   {"05", ptr[any](ptr(1)), nil},
+		"into an interface's own":   {"05", new(any(new(1))), nil},
 		"generated":                 {"83 a4726f6f6d a172 a474657874 a174 a16e 05", new(generatedPlain), generatedPlain{"r", "t", 5}},
 		"generated, whole floats":   {"83 a178 02 a179 03 a16e 04", new(generatedInner), half},
-		"generated, nil":            {"c0", ptr(generatedPlain{N: 1}), generatedPlain{N: 1}},
+		"generated, nil":            {"c0", new(generatedPlain{N: 1}), generatedPlain{N: 1}},
 		"generated, within":         {"91 83 a178 02 a179 03 a16e 04", new([]*generatedInner), []*generatedInner{&half}},
 		"generated, from JavaScript": {
 			"88 a26964 07 a46e616d65 a16e a474616773 91a161 a4626c6f62 c702000102 a26174 " + date + " a56578747261 81a175d40000 a56174747273 81a16ba176 a5696e6e6572 83a17802a179ca3f000000a16e04",
@@ -243,8 +243,6 @@ func TestMsgpackDecodes(t *testing.T) {
 		}
 	}
 }
-
-func ptr[T any](v T) *T { return &v }
 
 func TestMsgpackDecodeErrors(t *testing.T) {
 	leakCheck(t)

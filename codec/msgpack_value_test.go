@@ -75,6 +75,7 @@ func (v *asText) UnmarshalText(p []byte) error {
 func (v asJSON) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, ` {"n" : [%d, 1.5e0 ] } `, v.n), nil
 }
+
 func (v *asJSON) UnmarshalJSON(p []byte) error {
 	var o struct{ N []float64 }
 	err := json.Unmarshal(p, &o)
@@ -88,22 +89,25 @@ func (v *ptrJSON) MarshalJSON() ([]byte, error) { return fmt.Appendf(nil, `{"ptr
 
 // everything has a field for each rule of encoding/json.
 type everything struct {
-	Plain    string
-	Tagged   int              `json:"tagged"`
-	Skipped  string           `json:"-"`
-	Dash     string           `json:"-,"`
-	BadTag   string           `json:"bad\"tag"`
-	Empty    string           `json:"empty,omitempty"`
-	EmptyP   *int             `json:"emptyP,omitempty"`
-	EmptyM   map[string]int   `json:"emptyM,omitempty"`
-	Zero     pair             `json:"zero,omitzero"`
-	NotZero  pair             `json:"notZero,omitzero"`
-	Seven    seven             `json:"seven,omitzero"`
-	NotSeven *seven            `json:"notSeven,omitzero"`
-	Quoted   int64            `json:"quoted,string"`
-	QuotedB  bool             `json:"quotedB,string"`
-	QuotedS  string           `json:"quotedS,string"`
-	QuotedP  *float64         `json:"quotedP,string"`
+	Plain   string
+	Tagged  int    `json:"tagged"`
+	Skipped string `json:"-"`
+	//lint:ignore SA5008 encoding/json has a rule for this
+	Dash string `json:"-,"`
+	//lint:ignore SA5008 encoding/json has a rule for this
+	BadTag   string         `json:"bad\"tag"`
+	Empty    string         `json:"empty,omitempty"`
+	EmptyP   *int           `json:"emptyP,omitempty"`
+	EmptyM   map[string]int `json:"emptyM,omitempty"`
+	Zero     pair           `json:"zero,omitzero"`
+	NotZero  pair           `json:"notZero,omitzero"`
+	Seven    seven          `json:"seven,omitzero"`
+	NotSeven *seven         `json:"notSeven,omitzero"`
+	Quoted   int64          `json:"quoted,string"`
+	QuotedB  bool           `json:"quotedB,string"`
+	QuotedS  string         `json:"quotedS,string"`
+	QuotedP  *float64       `json:"quotedP,string"`
+	//lint:ignore SA5008 encoding/json has a rule for this
 	QuotedL  []int            `json:"quotedL,string"`
 	Named    named            `json:"named"`
 	Nil      *pair            `json:"nil"`
