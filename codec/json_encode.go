@@ -9,6 +9,7 @@ import (
 
 	"github.com/bytedance/sonic/encoder"
 	"github.com/gobwas/ws"
+	"github.com/tinylib/msgp/msgp"
 
 	"github.com/epio-go/epio/pool"
 )
@@ -146,6 +147,8 @@ func (e *jsonEncoder) value(v any) error {
 		e.text = appendPlaceholder(e.text, len(e.attachments))
 		e.attachments = append(e.attachments, v)
 		return nil
+	case msgp.Raw:
+		return e.msgpack(v)
 	}
 	if p := encodePlan(reflect.TypeOf(v)); p.kind != planNone {
 		return e.binaryValue(v)

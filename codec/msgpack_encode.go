@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding"
 	"encoding/json"
 	"errors"
@@ -350,8 +351,8 @@ func (e *mpEncoder) method(v reflect.Value, p *mpPlan) (done bool, err error) {
 		if err != nil {
 			return true, err
 		}
-		if len(out) < from {
-			return true, errNotMsgpack
+		if len(out) < from || &out[0] != &e.b[0] && !bytes.Equal(out[:from], e.b) {
+			return true, errNotMsgpack // it has not appended
 		}
 		e.b = out
 		return true, e.settle(from)

@@ -18,6 +18,8 @@ type mpField struct {
 	typ   reflect.Type
 	plan  *mpPlan
 
+	generated string // the name in the tag msg, which generated code may use
+
 	tagged    bool // the name is from a tag
 	omitEmpty bool
 	omitZero  bool
@@ -90,6 +92,7 @@ func mpFieldOf(sf reflect.StructField) (f mpField, ok bool) {
 		f.name, f.tagged = name, true
 	}
 	f.key = msgp.AppendString(nil, f.name)
+	f.generated, _, _ = strings.Cut(sf.Tag.Get("msg"), ",")
 	f.omitEmpty = hasOption(options, "omitempty")
 	f.omitZero = hasOption(options, "omitzero")
 	if hasOption(options, "string") {

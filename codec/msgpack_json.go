@@ -113,6 +113,20 @@ func (c *jsonConverter) str() {
 	c.i = end
 }
 
+// msgpack writes msgpack, which is one argument, as JSON. Binary becomes base64.
+func (e *jsonEncoder) msgpack(p msgp.Raw) error {
+	if len(p) == 0 {
+		e.text = append(e.text, "null"...)
+		return nil
+	}
+	var w mpWalker
+	if err := w.own(p); err != nil {
+		return err
+	}
+	e.text, _ = mpAppendJSON(e.text, p, 0)
+	return nil
+}
+
 // mpAppendJSON appends the value at p[i], which was walked over, as JSON text and
 // returns the position behind it. Binary becomes base64, a Date what its toJSON
 // gives, and a number that JSON does not have null.

@@ -72,6 +72,95 @@ func (shrinks) MarshalMsg([]byte) ([]byte, error)     { return nil, nil }
 func (*leaves) UnmarshalMsg(b []byte) ([]byte, error) { return b, nil }
 func (v badJSON) MarshalJSON() ([]byte, error)        { return []byte(v.text), nil }
 
+// checked is read as generated code does it, as a tuple or with a name that only
+// the tag of msgp has, and refuses what is negative.
+type checked struct {
+	F float64 `msg:"short"`
+	G []float32
+}
+
+func (c *checked) UnmarshalMsg(b []byte) (rest []byte, err error) {
+	if n, rest, err := msgp.ReadArrayHeaderBytes(b); err == nil && n == 1 {
+		if c.F, rest, err = msgp.ReadFloat64Bytes(rest); err == nil && c.F < 0 {
+			err = errOwn
+		}
+		return rest, err
+	}
+	n, b, err := msgp.ReadMapHeaderBytes(b)
+	for ; n > 0 && err == nil; n-- {
+		var key string
+		if key, b, err = msgp.ReadStringBytes(b); err != nil {
+			break
+		}
+		if key == "short" {
+			c.F, b, err = msgp.ReadFloat64Bytes(b)
+			continue
+		}
+		var size uint32
+		if size, b, err = msgp.ReadArrayHeaderBytes(b); err != nil {
+			break
+		}
+		c.G = make([]float32, size)
+		for i := range c.G {
+			if c.G[i], b, err = msgp.ReadFloat32Bytes(b); err != nil {
+				break
+			}
+		}
+	}
+	if err == nil && c.F < 0 {
+		err = errOwn
+	}
+	return b, err
+}
+
+// owner returns bytes of its own instead of appending.
+type owner struct{}
+
+func (owner) MarshalMsg([]byte) ([]byte, error) { return bytes.Repeat([]byte{0xc0}, 500), nil }
+
+// TestMsgpackWholeFloats gives whole numbers, which JavaScript writes as integers,
+// to code that wants floats. What else it checks still counts.
+func TestMsgpackWholeFloats(t *testing.T) {
+	for text, want := range map[string]checked{
+		"82 a573686f7274 02 a147 93 01 cb3fe0000000000000 ca40000000": {2, []float32{1, 0.5, 2}},
+		"81 a573686f7274 02":                 {F: 2},
+		"81 a573686f7274 cb4000000000000000": {F: 2},
+		"91 05":                              {F: 5},
+		"91 cf00000000ffffffff":              {F: 1<<32 - 1},
+	} {
+		var v checked
+		if err := decoded(t, text, &v); err != nil || !reflect.DeepEqual(v, want) {
+			t.Errorf("%s: %+v, %v, want %+v", text, v, err, want)
+		}
+		var list []*checked
+		if err := decoded(t, "91"+text, &list); err != nil || len(list) != 1 || !reflect.DeepEqual(*list[0], want) {
+			t.Errorf("list of %s: %v, %v", text, list, err)
+		}
+	}
+	for _, text := range []string{"91 ff", "81 a573686f7274 ff", "81 a573686f7274 cbbff0000000000000"} {
+		var v checked
+		if err := decoded(t, text, &v); !errors.Is(err, errOwn) {
+			t.Errorf("%s: %v, want the method's own error", text, err)
+		}
+	}
+}
+
+// TestRawMsgpackAsJSON passes msgpack on to clients that speak JSON.
+func TestRawMsgpackAsJSON(t *testing.T) {
+	for raw, want := range map[string]string{
+		"\x82\xa1a\x01\xa1b\x92\xc0\xa1x":                                    `{"a":1,"b":[null,"x"]}`,
+		"\x93\xc4\x01a\xd4\x00\x00\xcb\x7f\xf8" + "\x00\x00\x00\x00\x00\x00": `["YQ==",null,null]`,
+		"": `null`,
+	} {
+		if got := mustEvent(t, msgp.Raw(raw)); got != `42["e",`+want+`]` {
+			t.Errorf("%x: %s", raw, got)
+		}
+	}
+	if _, err := JSON.EncodeEvent("/", -1, "e", []any{msgp.Raw{0x91}}); !errors.Is(err, errNotMsgpack) {
+		t.Error(err)
+	}
+}
+
 // TestMsgpackEncodes lists what has no counterpart in JSON.
 func TestMsgpackEncodes(t *testing.T) {
 	leakCheck(t)
@@ -132,26 +221,27 @@ func TestMsgpackEncodeRefuses(t *testing.T) {
 		v    any
 		want error // nil: any
 	}{
-		"channel":        {make(chan int), nil},
-		"function":       {[]any{func() {}}, nil},
-		"complex":        {complex(1, 2), nil},
-		"map of structs": {map[struct{ A int }]int{{1}: 1}, nil},
-		"own error":      {[]any{fails{}}, errOwn},
-		"nothing":        {returns{""}, errNotMsgpack},
-		"incomplete":     {returns{"\x92\x01"}, errNotMsgpack},
-		"two values":     {returns{"\x01\x02"}, errNotMsgpack},
-		"reserved byte":  {msgp.Raw{0xc1}, errNotMsgpack},
-		"claims":         {msgp.Raw{0xdd, 0xff, 0xff, 0xff, 0xff}, errNotMsgpack},
-		"deep raw":       {msgp.Raw(strings.Repeat("\x91", 2000) + "\xc0"), ErrValueTooDeep},
-		"returns less":   {shrinks{}, errNotMsgpack},
-		"no JSON":        {badJSON{`{"a":}`}, errNotJSON},
-		"empty JSON":     {badJSON{""}, errNotJSON},
-		"deep JSON":      {json.RawMessage(strings.Repeat("[", 2000) + strings.Repeat("]", 2000)), ErrValueTooDeep},
-		"no number":      {json.Number("1x"), nil},
-		"cycle":          {loop, ErrValueTooDeep},
-		"cycle of any":   {self, ErrValueTooDeep},
-		"cycle of lists": {list, ErrValueTooDeep},
-		"cycle of maps":  {object, ErrValueTooDeep},
+		"channel":         {make(chan int), nil},
+		"function":        {[]any{func() {}}, nil},
+		"complex":         {complex(1, 2), nil},
+		"map of structs":  {map[struct{ A int }]int{{1}: 1}, nil},
+		"own error":       {[]any{fails{}}, errOwn},
+		"nothing":         {returns{""}, errNotMsgpack},
+		"incomplete":      {returns{"\x92\x01"}, errNotMsgpack},
+		"two values":      {returns{"\x01\x02"}, errNotMsgpack},
+		"reserved byte":   {msgp.Raw{0xc1}, errNotMsgpack},
+		"claims":          {msgp.Raw{0xdd, 0xff, 0xff, 0xff, 0xff}, errNotMsgpack},
+		"deep raw":        {msgp.Raw(strings.Repeat("\x91", 2000) + "\xc0"), ErrValueTooDeep},
+		"returns less":    {shrinks{}, errNotMsgpack},
+		"returns its own": {owner{}, errNotMsgpack},
+		"no JSON":         {badJSON{`{"a":}`}, errNotJSON},
+		"empty JSON":      {badJSON{""}, errNotJSON},
+		"deep JSON":       {json.RawMessage(strings.Repeat("[", 2000) + strings.Repeat("]", 2000)), ErrValueTooDeep},
+		"no number":       {json.Number("1x"), nil},
+		"cycle":           {loop, ErrValueTooDeep},
+		"cycle of any":    {self, ErrValueTooDeep},
+		"cycle of lists":  {list, ErrValueTooDeep},
+		"cycle of maps":   {object, ErrValueTooDeep},
 		"quoted bad text": {struct {
 			N json.Number `json:"n,string"`
 		}{"x"}, nil},
@@ -224,7 +314,7 @@ func TestMsgpackDecodes(t *testing.T) {
 		"generated, from JavaScript": {
 			"88 a26964 07 a46e616d65 a16e a474616773 91a161 a4626c6f62 c702000102 a26174 " + date + " a56578747261 81a175d40000 a56174747273 81a16ba176 a5696e6e6572 83a17802a179ca3f000000a16e04",
 			new(generated),
-			generated{7, "n", []string{"a"}, []byte{1, 2}, at, map[string]any{"u": nil}, map[string]string{"k": "v"}, &generatedInner{2, 0.5, 4}},
+			generated{7, "n", []string{"a"}, []byte{1, 2}, at.Local(), map[string]any{"u": nil}, map[string]string{"k": "v"}, &generatedInner{2, 0.5, 4}},
 		},
 	} {
 		if err := decoded(t, tc.hex, tc.into); err != nil {
@@ -265,7 +355,7 @@ func TestMsgpackDecodeErrors(t *testing.T) {
 		"own error":              {"01", new(fails), errOwn.Error()},
 		"leaves everything":      {"01", new(leaves), "left something"},
 		"generated":              {"81a16ea178", new(generatedPlain), "msgp"},
-		"generated, with floats": {"81a178a178", new(generatedInner), "x: string in place of float64"},
+		"generated, with floats": {"81a178a178", new(generatedInner), "msgp: too few bytes"},
 		"bad key":                {"81a17801", new(map[int]int), "number out of the range of int"},
 		"key of no use":          {"81a17801", new(map[float64]int), "keys of type float64"},
 		"far too large":          {"dc3000" + strings.Repeat("c0", 0x3000), new([][1000]int), "much larger"},

@@ -22,12 +22,14 @@ import (
 //
 // A type with the generated methods of github.com/tinylib/msgp is encoded and
 // decoded by them. Have them generated with the directive "msgp:tag json", or
-// names will differ between the two formats. For a type with floats UnmarshalMsg
-// is tried first only: JavaScript sends 2.0 as the integer 2, which generated code
-// refuses for a float, and then the value is decoded by reflection. A type whose
-// only methods are those of encoding/json or encoding gets and gives JSON, which
-// is converted; json.RawMessage is one of these. [msgp.Raw] is msgpack that is
-// passed on as it is, after a check.
+// names will differ between the two formats. Methods must copy what they keep, so
+// the generator's option for decoding without copies must not be used. JavaScript
+// sends 2.0 as the integer 2, which generated code refuses for a float; if it does,
+// it is called again with what is meant for floats written as such.
+//
+// A type whose only methods are those of encoding/json or encoding gets and gives
+// JSON, which is converted; json.RawMessage is one of these. [msgp.Raw] is msgpack
+// that is passed on as it is, after a check.
 //
 // Source: https://github.com/socketio/socket.io-msgpack-parser, and
 // https://github.com/darrachequesne/notepack for the encoding of values. Unlike

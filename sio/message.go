@@ -65,8 +65,9 @@ func (m *Message) Args() ([]any, error) {
 // until the handler returns. It panics when i is out of range.
 //
 // The cheapest way to pass an argument on is to emit it as json.RawMessage (if
-// there are no attachments) or msgp.Raw (github.com/tinylib/msgp/msgp). Each also
-// works with the other parser, at the price of a conversion.
+// there are no attachments) or msgp.Raw (github.com/tinylib/msgp/msgp). As an
+// argument each also works with the other parser, at the price of a conversion, in
+// which binary becomes base64.
 func (m *Message) Raw(i int) []byte { return m.in.Raw(i) }
 
 // Attachments returns how many binary attachments the event has; none with
