@@ -57,3 +57,16 @@ for (const n of [0, 1, 8, 16, 255, 256]) {
   special[`Uint8Array of ${n}`] = [bytes(n), { kind: "arraybuffer", n }];
 }
 for (const [name, [value, extra]] of Object.entries(special)) packet(name, { type: 2, nsp: "/", data: ["e", value] }, extra);
+
+// The package has another encoder for browsers, where an ArrayBuffer is plain binary.
+const browser = require("notepack.io/browser/encode.js");
+for (const [name, value, extra] of [
+  ["undefined", undefined, { kind: "undefined" }],
+  ["Date", new Date(1700000000123), { kind: "date", ms: 1700000000123 }],
+  ["ArrayBuffer of 8", bytes(8).buffer, { kind: "buffer", n: 8 }],
+  ["ArrayBuffer of 256", bytes(256).buffer, { kind: "buffer", n: 256 }],
+  ["values", [1.5, -33, 2 ** 53, "\u00e9", null, true, "x".repeat(40)], { value: [1.5, -33, 2 ** 53, "\u00e9", null, true, "x".repeat(40)] }],
+]) {
+  const hex = Buffer.from(browser({ type: 2, nsp: "/", data: ["e", value] })).toString("hex");
+  console.log(JSON.stringify({ name: `browser: ${name}`, hex, ...extra }));
+}
