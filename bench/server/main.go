@@ -33,9 +33,9 @@ func main() {
 	log.SetFlags(0)
 	addr := flag.String("addr", "127.0.0.1:3000", "address to listen on")
 	door := flag.String("door", "direct", "way in: direct (the server's own listener) or http (net/http)")
+	msgpack := flag.Bool("msgpack", false, "speak msgpack instead of JSON")
 	portable := flag.Bool("portable", false, "use the engine with one goroutine per connection")
 	netpoll := flag.Bool("netpoll", false, "use netpoll instead of the engine's own epoll loops")
-	msgpack := flag.Bool("msgpack", false, "speak msgpack instead of JSON")
 	profile := flag.String("pprof", "", "address for net/http/pprof, and for /mallocs, the number of heap allocations; empty means none")
 	flag.Parse()
 	if err := run(*addr, *door, *portable, *netpoll, *msgpack, *profile); err != nil {
@@ -52,6 +52,7 @@ func run(addr, door string, portable, netpoll, msgpack bool, profile string) err
 	if msgpack {
 		parser, argument = codec.Msgpack, msgpackArgument
 	}
+	bcast, echo := handlers(argument)
 	srv, err := sio.New(sio.Config{
 		Parser:      parser,
 		Engine:      eio.Config{Portable: portable, Reactor: reactor, SendBuffer: 64 << 20},
@@ -68,8 +69,8 @@ func run(addr, door string, portable, netpoll, msgpack bool, profile string) err
 		s.Leave(room)
 		return sio.None{}, nil
 	})
-	srv.Handle("bcast", bcast(argument))
-	srv.Handle("echo", echo(argument))
+	srv.Handle("bcast", sio.HandlerFunc(bcast))
+	srv.Handle("echo", sio.HandlerFunc(echo))
 
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -102,9 +103,9 @@ func run(addr, door string, portable, netpoll, msgpack bool, profile string) err
 	return err
 }
 
-// bcast passes the payload on as it is.
-func bcast(argument func(*sio.Message, int) (any, error)) sio.HandlerFunc {
-	return func(_ context.Context, s *sio.Socket, m *sio.Message) error {
+// handlers returns the handlers of events whose payload is passed on as it is.
+func handlers(argument func(*sio.Message, int) (any, error)) (bcast, echo func(context.Context, *sio.Socket, *sio.Message) error) {
+	bcast = func(_ context.Context, s *sio.Socket, m *sio.Message) error {
 		var room string
 		if err := m.Decode(0, &room); err != nil {
 			return err
@@ -115,16 +116,14 @@ func bcast(argument func(*sio.Message, int) (any, error)) sio.HandlerFunc {
 		}
 		return s.Server().To(room).Emit("msg", payload)
 	}
-}
-
-func echo(argument func(*sio.Message, int) (any, error)) sio.HandlerFunc {
-	return func(_ context.Context, _ *sio.Socket, m *sio.Message) error {
+	echo = func(_ context.Context, _ *sio.Socket, m *sio.Message) error {
 		payload, err := argument(m, 0)
 		if err != nil {
 			return err
 		}
 		return m.Ack(payload)
 	}
+	return bcast, echo
 }
 
 // jsonArgument returns argument i in the cheapest form that can be sent again:
