@@ -114,7 +114,7 @@ func (z *generated) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				return
 			}
 			if cap(z.Tags) >= int(zb0002) {
-				z.Tags = z.Tags[:zb0002]
+				z.Tags = (z.Tags)[:zb0002]
 			} else {
 				z.Tags = make([]string, zb0002)
 			}
