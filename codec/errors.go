@@ -61,6 +61,15 @@ var (
 // the names the client library raises itself, see [Reserved].
 var ErrReservedEvent = errors.New("codec: reserved event name")
 
+// Errors of [Inflate].
+var (
+	// ErrInflate reports data that is not what a compressor makes.
+	ErrInflate = errors.New("codec: invalid compressed message")
+	// ErrInflatedSize reports a message that is larger than the limit once it is
+	// decompressed.
+	ErrInflatedSize = errors.New("codec: compressed message too large")
+)
+
 // ErrValueTooDeep is returned when a value to be encoded is nested deeper than
 // any receiver would accept, in practice because it refers to itself.
 var ErrValueTooDeep = errors.New("codec: value nested too deeply or cyclic")

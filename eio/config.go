@@ -22,6 +22,7 @@ const (
 	DefaultSendBuffer       = 4 << 20
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultMaxHeaderBytes   = 16 << 10
+	DefaultThreshold        = 1024
 )
 
 // Config configures a Server. The zero value works and matches the reference
@@ -96,6 +97,9 @@ type Config struct {
 	// transport. The reference has no limit, so that one slow client can take all memory.
 	// Default 4 MiB.
 	SendBuffer int
+	// PerMessageDeflate compresses messages on WebSocket, for clients that offer it.
+	// Default nil: it is not negotiated, as in the reference.
+	PerMessageDeflate *PerMessageDeflate
 	// HandshakeTimeout bounds the time a connection accepted by Serve may take
 	// for its request head. Default 10 s.
 	HandshakeTimeout time.Duration
@@ -225,6 +229,11 @@ func (c Config) normalize() (Config, error) {
 			bad("Cookie.MaxAge", "%v is not a positive number of whole seconds", k.MaxAge)
 		}
 		c.Cookie = &k
+	}
+	if c.PerMessageDeflate != nil {
+		o := *c.PerMessageDeflate
+		size("PerMessageDeflate.Threshold", &o.Threshold, DefaultThreshold, 1)
+		c.PerMessageDeflate = &o
 	}
 	if c.CORS != nil {
 		o := *c.CORS

@@ -148,8 +148,10 @@ func (d *doorman) accept(c *engine.Conn, h *head, q *checked, s *Session, raw st
 		extra = make(http.Header)
 		srv.cfg.CORS.set(extra, q.origin, nil)
 	}
-	b := append101(pool.Get(512), &h.opening, extra)
+	deflate := srv.negotiate(h.extensions)
+	b := append101(pool.Get(512), &h.opening, deflate, extra)
 	if begin {
+		s.setDeflate(deflate != "")
 		b = srv.appendOpen(b, s)
 		c.Send(b.Seal(0))
 		s.attachSoon(c)
@@ -159,7 +161,7 @@ func (d *doorman) accept(c *engine.Conn, h *head, q *checked, s *Session, raw st
 	}
 	c.Send(b.Seal(0))
 	if q.query.transport == "websocket" {
-		if k := s.newCandidate(q.query.base64); k != nil {
+		if k := s.newCandidate(q.query.base64, deflate != ""); k != nil {
 			k.attach(c)
 			c.SetHandler(k)
 			return nil

@@ -31,6 +31,7 @@ var (
 	ErrMessageTooBig     = errors.New("eio: max payload size exceeded")                         // more than Config.MaxPayload bytes in one WebSocket message; it comes as a *SizeError
 	ErrWebSocketProtocol = errors.New("eio: invalid WebSocket frame")                           // anything RFC 6455 forbids; wrapped with the broken rule
 	ErrWebSocketUTF8     = errors.New("eio: WebSocket text message is not valid UTF-8")         //
+	ErrWebSocketDeflate  = errors.New("eio: invalid compressed WebSocket message")              // wrapped with what is wrong
 	ErrHandshakeTimeout  = errors.New("eio: request head not complete within HandshakeTimeout") // direct door only; the connection never became a session
 )
 

@@ -28,17 +28,36 @@ func (s *Session) Form() codec.Form {
 	if s.conn.Load() == nil {
 		return codec.FormPlain
 	}
+	if s.deflate {
+		return s.form() | codec.FormDeflated
+	}
 	return s.form()
 }
 
 // wire returns f as this session's WebSocket takes it. It takes f and returns
 // what takes its place.
 func (s *Session) wire(f *pool.Frame) *pool.Frame {
+	f = s.inForm(f)
+	if !s.deflate {
+		return f
+	}
+	if z := s.srv.Deflate(f); z != nil {
+		f.Release()
+		return z
+	}
+	return f
+}
+
+// inForm is wire without compression.
+func (s *Session) inForm(f *pool.Frame) *pool.Frame {
 	form := s.form()
 	if form == codec.FormPlain || !codec.HasBinary(f.Bytes()) {
 		return f
 	}
 	other := codec.NewFrameIn(form, f.Bytes())
+	if f.NoCompress() {
+		other.SetNoCompress()
+	}
 	f.Release()
 	return other
 }

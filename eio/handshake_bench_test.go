@@ -96,7 +96,7 @@ func BenchmarkUpgradeAnswer(b *testing.B) {
 			accept := []byte("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
 			b.ReportAllocs()
 			for b.Loop() {
-				p := append101(pool.Get(512), &opening{key: "dGhlIHNhbXBsZSBub25jZQ=="}, bc.h)
+				p := append101(pool.Get(512), &opening{key: "dGhlIHNhbXBsZSBub25jZQ=="}, "", bc.h)
 				if !bytes.Contains(p.B, accept) {
 					b.Fatalf("%q", p.B)
 				}

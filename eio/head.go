@@ -14,6 +14,8 @@ type head struct {
 	origin string
 
 	upgrade bool // "Connection: upgrade" and "Upgrade: websocket"
+
+	extensions string // all Sec-WebSocket-Extensions
 }
 
 // findHead returns the size of the complete request head at the start of p,
@@ -126,6 +128,13 @@ func parseHead(raw string) (h head, ok bool) {
 					return h, false
 				}
 				h.version = value
+			}
+		case 24:
+			if strings.EqualFold(name, "Sec-WebSocket-Extensions") {
+				if h.extensions != "" {
+					value = h.extensions + "," + value
+				}
+				h.extensions = value
 			}
 		}
 	}

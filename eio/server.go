@@ -69,7 +69,7 @@ func NewServer(cfg Config, h Handler) (*Server, error) {
 			Portable:   cfg.Portable,
 			Reactor:    cfg.Reactor,
 			SendBuffer: cfg.SendBuffer,
-			MaxInbound: max(cfg.MaxPayload, cfg.MaxHeaderBytes) + inboundSlack,
+			MaxInbound: max(cfg.maxMessage(), cfg.MaxHeaderBytes) + inboundSlack,
 			Logger:     cfg.Logger,
 		}),
 		listeners: make(map[net.Listener]struct{}),

@@ -35,15 +35,16 @@ type Session struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	base64 bool // the transport was opened with b64: no raw binary; set before conn
-	busy   bool // Open or Message is running, or may run at any moment
-	owed   bool // whoever is busy has to call Handler.Close with ending
-	m      machine
-	armed  time.Duration // what timer is set to
-	timer  engine.Timer
-	out    *outbox    // nil once conn is set
-	cand   *candidate // the second transport while there is one
-	ending *ending    // once the session is over for the application
+	base64  bool // the transport was opened with b64: no raw binary; set before conn
+	deflate bool // the WebSocket takes compressed messages; set before conn
+	busy    bool // Open or Message is running, or may run at any moment
+	owed    bool // whoever is busy has to call Handler.Close with ending
+	m       machine
+	armed   time.Duration // what timer is set to
+	timer   engine.Timer
+	out     *outbox    // nil once conn is set
+	cand    *candidate // the second transport while there is one
+	ending  *ending    // once the session is over for the application
 }
 
 // ending is the content of a Handler.Close call.
@@ -267,6 +268,7 @@ func (s *Session) sendLocked(f *pool.Frame) {
 // keeps forwarding what it receives until its next Data.
 func (s *Session) switchLocked() {
 	s.base64 = s.cand.base64
+	s.setDeflate(s.cand.rd.deflate)
 	s.cand.switched = true
 	s.attachLocked(s.cand.conn)
 	s.cand.conn.Resume()
@@ -279,7 +281,8 @@ func (s *Session) attachLocked(c *engine.Conn) {
 	s.out = nil
 	for i, f := range out.frames {
 		out.frames[i] = nil
-		if err := c.Send(s.wire(f)); err != nil {
+		// Not compressed: there may be much of it, and this may be the reactor's goroutine.
+		if err := c.Send(s.inForm(f)); err != nil {
 			// Cannot be a full buffer, both have the same limit. The connection
 			// is gone and its Closed callback will end the session.
 			s.srv.log.Debug("eio: packets lost with their connection", "sid", s.id, "err", err)

@@ -46,12 +46,14 @@ func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, c *check
 		nc = sc.Conn
 	}
 	carry, _ := brw.Reader.Peek(brw.Reader.Buffered())
-	head := append101(pool.Get(512), &o, w.Header())
+	deflate := srv.negotiate(strings.Join(r.Header["Sec-Websocket-Extensions"], ","))
+	head := append101(pool.Get(512), &o, deflate, w.Header())
 	switch {
 	case begin:
+		s.setDeflate(deflate != "")
 		srv.beginWebSocket(nc, carry, head, s)
 	case c.query.transport == "websocket":
-		srv.beginCandidate(nc, carry, head, s, c.query.base64)
+		srv.beginCandidate(nc, carry, head, s, c.query.base64, deflate != "")
 	default:
 		srv.turnAway(nc, carry, head)
 	}
@@ -112,7 +114,7 @@ func (srv *Server) appendOpen(b *pool.Buf, s *Session) *pool.Buf {
 	}
 	b.B = append(codec.AppendWSHeader(b.B, ws.OpText, len(text)), text...)
 	if f := srv.initialFrame(); f != nil {
-		f = s.wire(f)
+		f = s.inForm(f)
 		b.B = append(b.B, f.Bytes()...)
 		f.Release()
 	}
@@ -120,8 +122,8 @@ func (srv *Server) appendOpen(b *pool.Buf, s *Session) *pool.Buf {
 }
 
 // beginCandidate makes nc a candidate of s, or turns it away. It takes head.
-func (srv *Server) beginCandidate(nc net.Conn, carry []byte, head *pool.Buf, s *Session, b64 bool) {
-	k := s.newCandidate(b64)
+func (srv *Server) beginCandidate(nc net.Conn, carry []byte, head *pool.Buf, s *Session, b64, deflate bool) {
+	k := s.newCandidate(b64, deflate)
 	if k == nil {
 		srv.turnAway(nc, carry, head)
 		return
@@ -153,14 +155,14 @@ func (srv *Server) turnAway(nc net.Conn, carry []byte, head *pool.Buf) {
 }
 
 // newCandidate enters a candidate, or returns nil when s does not want one.
-func (s *Session) newCandidate(b64 bool) *candidate {
+func (s *Session) newCandidate(b64, deflate bool) *candidate {
 	s.mu.Lock()
 	e := s.m.open(s.srv.now(), s.timing())
 	if e.do.has(doRefuse) {
 		s.mu.Unlock()
 		return nil
 	}
-	k := &candidate{s: s, base64: b64}
+	k := &candidate{s: s, base64: b64, rd: wsReader{deflate: deflate}}
 	s.cand = k
 	s.finish(e)
 	return k
@@ -177,14 +179,18 @@ func writeHead(nc net.Conn, head *pool.Buf) error {
 	return nc.SetDeadline(time.Time{})
 }
 
-// append101 appends the response that completes an upgrade. h holds further
-// headers; those that describe a body or the connection are left out.
-func append101(b *pool.Buf, o *opening, h http.Header) *pool.Buf {
+// append101 appends the response that completes an upgrade. extensions, if not empty, is the
+// answer to an offer. h holds further headers; those that describe a body or the
+// connection are left out.
+func append101(b *pool.Buf, o *opening, extensions string, h http.Header) *pool.Buf {
 	b.B = append(b.B, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	b.B = appendAccept(b.B, o.key)
 	b.B = append(b.B, "\r\n"...)
 	if p, _ := o.subprotocol(); p != "" {
 		b.B = append(append(append(b.B, "Sec-WebSocket-Protocol: "...), p...), "\r\n"...)
+	}
+	if extensions != "" {
+		b.B = append(append(append(b.B, "Sec-WebSocket-Extensions: "...), extensions...), "\r\n"...)
 	}
 	if len(h) > 0 {
 		var text strings.Builder

@@ -232,7 +232,7 @@ func (e *CloseError) Error() string { return "eio: WebSocket closed by the clien
 var (
 	closeNoStatus = pool.Static([]byte{0x88, 0})
 	closeProtocol = pool.Static([]byte{0x88, 2, 1002 >> 8, 1002 & 0xff})
-	closeUTF8     = pool.Static([]byte{0x88, 2, 1007 >> 8, 1007 & 0xff})
+	closeInvalid  = pool.Static([]byte{0x88, 2, 1007 >> 8, 1007 & 0xff})
 	closeTooBig   = pool.Static([]byte{0x88, 2, 1009 >> 8, 1009 & 0xff})
 )
 
@@ -252,8 +252,8 @@ func closeFrame(err error) *pool.Frame {
 	switch {
 	case errors.Is(err, ErrWebSocketProtocol):
 		return closeProtocol
-	case errors.Is(err, ErrWebSocketUTF8):
-		return closeUTF8
+	case errors.Is(err, ErrWebSocketUTF8), errors.Is(err, ErrWebSocketDeflate):
+		return closeInvalid
 	case errors.Is(err, ErrMessageTooBig), errors.Is(err, engine.ErrInboundLimit):
 		return closeTooBig
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/epio-go/epio/codec"
 	"github.com/epio-go/epio/pool"
 )
 
@@ -16,21 +17,23 @@ import (
 //
 // It does no I/O. It is owned by whoever runs Data of the connection.
 type wsReader struct {
-	frag *fragments
+	frag    *fragments
+	deflate bool // immutable: compressed messages have been negotiated
 }
 
 // fragments is an incomplete message.
 type fragments struct {
-	buf    *pool.Buf
-	binary bool
-	valid  int // bytes of a text known to be valid UTF-8
+	buf      *pool.Buf
+	binary   bool
+	deflated bool
+	valid    int // bytes of a plain text known to be valid UTF-8
 }
 
 // wsMessage is a complete data message or a control frame.
 type wsMessage struct {
 	op   ws.OpCode // OpText, OpBinary, OpPing, OpPong, OpClose; OpContinuation: nothing complete yet
 	data []byte
-	buf  *pool.Buf // memory of data when the message was fragmented; the caller releases it
+	buf  *pool.Buf // memory of data when the message was fragmented or compressed; the caller releases it
 }
 
 func (m *wsMessage) release() {
@@ -42,7 +45,8 @@ func (m *wsMessage) release() {
 // next takes the first frame of p. It returns how many bytes of p it consumed; 0
 // without an error means that the frame is incomplete. It unmasks in place, and only
 // what it consumes. The message aliases p, or m.buf. limit bounds the bytes of a
-// message, over all its fragments, and is enforced as soon as a header declares more.
+// message, over all its fragments, and is enforced as soon as a header declares more;
+// for a compressed message it counts what comes out, as soon as it does.
 //
 //	 0                   1                   2                   3
 //	+-+-+-+-+-------+-+-------------+-------------------------------+
@@ -51,10 +55,10 @@ func (m *wsMessage) release() {
 //	|N|V|V|V|       |S|             | masking key (32)              |
 //	|N|1|2|3|       |K|             +-------------------------------+
 //
-// Errors match ErrWebSocketProtocol, ErrWebSocketUTF8 or ErrMessageTooBig. After
-// an error the reader must not be used, except for release.
+// Errors match ErrWebSocketProtocol, ErrWebSocketUTF8, ErrWebSocketDeflate or
+// ErrMessageTooBig. After an error the reader must not be used, except for release.
 //
-// Source: RFC 6455 section 5.
+// Source: RFC 6455 section 5, RFC 7692 section 6.
 func (r *wsReader) next(p []byte, limit int) (m wsMessage, n int, err error) {
 	h, head, err := parseWSHead(p)
 	if err != nil {
@@ -67,17 +71,20 @@ func (r *wsReader) next(p []byte, limit int) (m wsMessage, n int, err error) {
 	if len(p) < 2 {
 		return m, 0, nil
 	}
+	deflated := false
+	if r.deflate && h.Rsv == rsv1 && (h.OpCode == ws.OpText || h.OpCode == ws.OpBinary) {
+		h.Rsv, deflated = 0, true // on any other frame the bit is an error
+	}
 	// Judged by what is there already: a peer that breaks the rules is not
 	// worth waiting for.
 	if err := checkWSHead(h, state); err != nil {
 		return m, 0, err
 	}
-	have := 0
-	if r.frag != nil && !h.OpCode.IsControl() {
-		have = len(r.frag.buf.B)
-	}
-	if h.Length > int64(limit-have) && !h.OpCode.IsControl() {
-		return m, 0, &SizeError{Size: int64(min(uint64(have)+uint64(h.Length), math.MaxInt64)), Limit: limit}
+	if !h.OpCode.IsControl() {
+		have, most := r.room(deflated, limit)
+		if h.Length > int64(most-have) {
+			return m, 0, &SizeError{Size: int64(min(uint64(have)+uint64(h.Length), math.MaxInt64)), Limit: limit}
+		}
 	}
 	if head == 0 {
 		return m, 0, nil
@@ -93,41 +100,61 @@ func (r *wsReader) next(p []byte, limit int) (m wsMessage, n int, err error) {
 	switch {
 	case h.OpCode.IsControl():
 		m = wsMessage{op: h.OpCode, data: data}
+	case h.OpCode != ws.OpContinuation && h.Fin && deflated:
+		m, err = inflate(h.OpCode, data, limit)
+		return m, n, err
 	case h.OpCode != ws.OpContinuation && h.Fin:
 		if h.OpCode == ws.OpText && !utf8.Valid(data) {
 			return m, n, ErrWebSocketUTF8
 		}
 		m = wsMessage{op: h.OpCode, data: data}
 	case h.OpCode != ws.OpContinuation:
-		r.frag = &fragments{buf: pool.Get(len(data)), binary: h.OpCode == ws.OpBinary}
+		r.frag = &fragments{buf: pool.Get(len(data)), binary: h.OpCode == ws.OpBinary, deflated: deflated}
 		fallthrough
 	default:
-		return r.fragment(data, h.Fin, n)
+		m, err = r.fragment(data, h.Fin, limit)
+		return m, n, err
 	}
 	return m, n, nil
 }
 
+// room returns how many bytes of the message in progress, or of a message that begins now,
+// are there, and how many it may have on the wire.
+func (r *wsReader) room(deflated bool, limit int) (have, most int) {
+	if r.frag != nil {
+		deflated, have = r.frag.deflated, len(r.frag.buf.B)
+	}
+	if deflated {
+		limit = codec.MaxDeflated(limit)
+	}
+	return have, limit
+}
+
 // fragment adds data to the message in progress.
-func (r *wsReader) fragment(data []byte, fin bool, n int) (m wsMessage, _ int, err error) {
+func (r *wsReader) fragment(data []byte, fin bool, limit int) (m wsMessage, err error) {
 	f := r.frag
 	f.buf.Grow(len(data))
 	f.buf.B = append(f.buf.B, data...)
-	if !f.binary {
+	if !f.binary && !f.deflated {
 		valid, ok := validUTF8Prefix(f.buf.B[f.valid:])
 		f.valid += valid
 		if !ok || (fin && f.valid < len(f.buf.B)) {
-			return m, n, ErrWebSocketUTF8
+			return m, ErrWebSocketUTF8
 		}
 	}
 	if !fin {
-		return wsMessage{op: ws.OpContinuation}, n, nil
+		return wsMessage{op: ws.OpContinuation}, nil
 	}
 	r.frag = nil
 	m = wsMessage{op: ws.OpText, data: f.buf.B, buf: f.buf}
 	if f.binary {
 		m.op = ws.OpBinary
 	}
-	return m, n, nil
+	if f.deflated {
+		defer f.buf.Release()
+		return inflate(m.op, m.data, limit)
+	}
+	return m, nil
 }
 
 // release frees an incomplete message.

@@ -36,6 +36,7 @@ type Buf struct {
 	refs   atomic.Int32 // of the Frame made by Seal
 	off    int32        // first byte of the Frame in B
 	static bool         // never pooled, never counted
+	asIs   bool         // of the Frame, see SetNoCompress
 	dead   bool         // test builds: released
 }
 
@@ -110,6 +111,7 @@ func (b *Buf) Seal(off int) *Frame {
 		panic(fmt.Sprintf("pool: seal at %d of %d bytes", off, len(b.B)))
 	}
 	b.off = int32(off)
+	b.asIs = false
 	b.refs.Store(1)
 	return (*Frame)(b)
 }
@@ -135,6 +137,13 @@ func (f *Frame) Bytes() []byte { return f.B[f.off:] }
 
 // Len returns the number of bytes.
 func (f *Frame) Len() int { return len(f.B) - int(f.off) }
+
+// SetNoCompress marks the frame as one that transports shall send as it is. The
+// caller must hold the only reference, and the frame must not be static.
+func (f *Frame) SetNoCompress() { f.asIs = true }
+
+// NoCompress reports whether SetNoCompress was called.
+func (f *Frame) NoCompress() bool { return f.asIs }
 
 // Retain adds n references. The caller must hold one already.
 func (f *Frame) Retain(n int) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/codec"
 )
 
@@ -227,7 +228,7 @@ func (t *Target) gather(g *gathering, event string, args []any) error {
 		}
 		g.Count(1)
 		g.servers(1)
-		if err := s.emit(event, int64(g.id), args, false); err != nil {
+		if err := s.emit(event, int64(g.id), args, t.flags&^adapter.Volatile); err != nil {
 			if errors.Is(err, ErrClosed) {
 				err = s.cause()
 			}

@@ -7,7 +7,6 @@ import (
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/codec"
 	"github.com/epio-go/epio/engine"
-	"github.com/epio-go/epio/pool"
 )
 
 // broadcast is one event on its way to many sockets: the adapter's Packet. It is
@@ -18,9 +17,7 @@ type broadcast struct {
 	event  string
 	args   []any
 
-	frame  *pool.Frame // nil when nobody on this server listens
-	forms  forms       // frame rewritten for some receivers; owned by the walk
-	credit int         // references of frame not handed out yet; owned by the walk
+	forms forms // empty when nobody on this server listens; owned by the walk
 
 	acks     *gathering // collects acknowledgements; nil without
 	ackID    uint64
@@ -37,8 +34,9 @@ func (b *broadcast) Event() string { return b.event }
 func (b *broadcast) Args() []any { return b.args }
 
 // emit sends an event to this socket alone. id is that of the acknowledgement
-// that is waited for, or negative.
-func (s *Socket) emit(event string, id int64, args []any, volatile bool) error {
+// that is waited for, or negative. Of the flags, Volatile and NoCompress matter;
+// a volatile event has no acknowledgement.
+func (s *Socket) emit(event string, id int64, args []any, flags adapter.Flags) error {
 	if s.state.Load() == gone {
 		return ErrClosed
 	}
@@ -46,8 +44,11 @@ func (s *Socket) emit(event string, id int64, args []any, volatile bool) error {
 	if err != nil {
 		return fmt.Errorf("sio: encode %q: %w", event, err)
 	}
+	if flags.Has(adapter.NoCompress) {
+		f.SetNoCompress()
+	}
 	s.sendOutgoing(event, args)
-	if volatile {
+	if flags.Has(adapter.Volatile) {
 		if s.state.Load() == gone {
 			f.Release()
 			return ErrClosed
@@ -136,7 +137,10 @@ func (t *Target) newBroadcast(event string, args []any, g *gathering) (*broadcas
 			b.finish()
 			return nil, fmt.Errorf("sio: encode %q: %w", event, err)
 		}
-		b.frame = f
+		if t.flags.Has(adapter.NoCompress) {
+			f.SetNoCompress()
+		}
+		b.forms.variants[codec.FormPlain].frame = f
 	}
 	return b, nil
 }
@@ -150,9 +154,6 @@ func (b *broadcast) opts() adapter.Opts {
 
 // finish ends the broadcast and recycles b.
 func (b *broadcast) finish() {
-	if b.frame != nil {
-		b.frame.ReleaseN(b.credit + 1)
-	}
 	b.forms.release()
 	for _, s := range b.reached {
 		s.sendOutgoing(b.event, b.args)
@@ -160,20 +161,6 @@ func (b *broadcast) finish() {
 	clear(b.reached)
 	*b = broadcast{reached: b.reached[:0]}
 	broadcasts.Put(b)
-}
-
-// creditStep is how many references are taken at once: the counter is shared by
-// all cores that write the frame.
-const creditStep = 64
-
-// share returns one more reference.
-func (b *broadcast) share() *pool.Frame {
-	if b.credit == 0 {
-		b.frame.Retain(creditStep)
-		b.credit = creditStep
-	}
-	b.credit--
-	return b.frame
 }
 
 // receiver is a Socket as its adapter's index sees it.
@@ -186,7 +173,7 @@ func (r *receiver) ID() string { return r.id }
 func (r *receiver) Deliver(p adapter.Packet, batch adapter.Batch) bool {
 	s := (*Socket)(r)
 	b := p.(*broadcast)
-	if b.frame == nil || s.state.Load() != connected {
+	if b.forms.variants[codec.FormPlain].frame == nil || s.state.Load() != connected {
 		return false // the only receivers came after the check for receivers
 	}
 	if b.acks != nil {
@@ -196,19 +183,7 @@ func (r *receiver) Deliver(p adapter.Packet, batch adapter.Batch) bool {
 			return false
 		}
 	}
-	var err error
-	eb := batch.(*engine.Batch)
-	volatile := b.target.flags.Has(adapter.Volatile)
-	if other := b.rewritten(s.c.sess.Form()); other != nil {
-		err = s.queueForm(other, eb, volatile)
-	} else if volatile {
-		if !s.c.sess.QueueVolatile(b.share(), eb) {
-			err = ErrDropped
-		}
-	} else {
-		err = s.sent(s.c.sess.Queue(b.share(), eb))
-	}
-	if err != nil {
+	if err := s.queueBroadcast(b, batch.(*engine.Batch), b.target.flags.Has(adapter.Volatile)); err != nil {
 		if b.acks == nil {
 			return false
 		}

@@ -6,63 +6,100 @@ import (
 	"github.com/epio-go/epio/pool"
 )
 
-// forms holds a broadcast in the forms other than the plain one that its receivers
-// turned out to need. Text is the same in all of them, so there is only something here
-// when there are binary attachments.
+// variant is a broadcast's frame in one form, and references to it that have not been
+// handed out yet.
+type variant struct {
+	frame  *pool.Frame
+	credit int
+}
+
+// creditStep is how many references are taken at once: the counter is shared by
+// all cores that write the frame.
+const creditStep = 64
+
+// share returns one more reference.
+func (v *variant) share() *pool.Frame {
+	if v.credit == 0 {
+		v.frame.Retain(creditStep)
+		v.credit = creditStep
+	}
+	v.credit--
+	return v.frame
+}
+
+// release gives up what was not handed out.
+func (v *variant) release() {
+	if v.frame != nil {
+		v.frame.ReleaseN(v.credit + 1)
+	}
+}
+
+// forms holds a broadcast in the plain form, which it has from the beginning, and in the
+// others that its receivers turned out to need.
 type forms struct {
-	frames *[codec.FormV3Base64 + 1]*pool.Frame
-	state  formState
+	variants [codec.Forms]variant
+	binary   bool // there are binary messages; known once asked is set
+	asked    bool
 }
 
-type formState uint8
-
-const (
-	formsUnknown formState = iota // nobody has asked yet
-	formsSame                     // no binary
-	formsDiffer
-)
-
-// rewritten returns one more reference to the frame in the form f, or nil when the
-// plain one will do.
-func (b *broadcast) rewritten(f codec.Form) *pool.Frame {
-	if f == codec.FormPlain || b.forms.state == formsSame {
-		return nil
+// in returns the variant for receivers of the form f. Text is the same in all forms, and
+// compressed once for all of them.
+func (b *broadcast) in(f codec.Form) *variant {
+	all := &b.forms
+	if f == codec.FormPlain {
+		return &all.variants[codec.FormPlain]
 	}
-	if b.forms.state == formsUnknown {
-		b.forms.state = formsSame
-		if !codec.HasBinary(b.frame.Bytes()) {
-			return nil
+	plain := all.variants[codec.FormPlain].frame
+	if !all.asked {
+		all.binary, all.asked = codec.HasBinary(plain.Bytes()), true
+	}
+	if !all.binary {
+		f &= codec.FormDeflated
+	}
+	v := &all.variants[f]
+	if v.frame != nil {
+		return v
+	}
+	if f&codec.FormDeflated == 0 {
+		v.frame = codec.NewFrameIn(f, plain.Bytes())
+		if plain.NoCompress() {
+			v.frame.SetNoCompress()
 		}
-		b.forms.state = formsDiffer
-		b.forms.frames = new([codec.FormV3Base64 + 1]*pool.Frame)
+		return v
 	}
-	frame := &b.forms.frames[f]
-	if *frame == nil {
-		*frame = codec.NewFrameIn(f, b.frame.Bytes())
+	base := b.in(f &^ codec.FormDeflated).frame
+	if v.frame = b.target.ns.srv.engine.Deflate(base); v.frame == nil {
+		base.Retain(1)
+		v.frame = base // remembers that there is nothing to gain
 	}
-	(*frame).Retain(1)
-	return *frame
+	return v
 }
 
-// release gives up the frames.
+// release gives up all frames.
 func (f *forms) release() {
-	if f.frames == nil {
-		return
-	}
-	for _, frame := range f.frames {
-		if frame != nil {
-			frame.Release()
-		}
+	for i := range f.variants {
+		f.variants[i].release()
 	}
 }
 
-// queueForm queues a frame that rewritten returned.
-func (s *Socket) queueForm(f *pool.Frame, batch *engine.Batch, volatile bool) error {
-	if !volatile {
-		return s.sent(s.c.sess.QueueForm(f, batch))
+// queueBroadcast queues b. It returns ErrDropped or the errors of Emit.
+func (s *Socket) queueBroadcast(b *broadcast, batch *engine.Batch, volatile bool) error {
+	sess := s.c.sess
+	form := sess.Form()
+	f := b.in(form).share()
+	ok, err := true, error(nil)
+	switch {
+	case volatile && form == codec.FormPlain:
+		ok = sess.QueueVolatile(f, batch)
+	case volatile:
+		ok = sess.QueueFormVolatile(f, batch)
+	case form == codec.FormPlain:
+		err = sess.Queue(f, batch)
+	default:
+		err = sess.QueueForm(f, batch)
 	}
-	if !s.c.sess.QueueFormVolatile(f, batch) {
+	if !ok {
 		return ErrDropped
 	}
-	return nil
+	return s.sent(err)
 }

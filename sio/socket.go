@@ -194,7 +194,7 @@ func (s *Socket) index() *adapter.Index { return s.ns.index }
 // Emit sends an event with any number of arguments. []byte, at any depth, travels
 // as binary. It never blocks; see the package comment for what errors mean.
 func (s *Socket) Emit(event string, args ...any) error {
-	return s.emit(event, -1, args, false)
+	return s.emit(event, -1, args, 0)
 }
 
 // Volatile returns a target for this socket whose packets are dropped when they

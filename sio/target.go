@@ -120,7 +120,7 @@ func (t Target) Timeout(d time.Duration) Target {
 // an error.
 func (t Target) Emit(event string, args ...any) error {
 	if t.only != nil {
-		return t.only.emit(event, -1, args, t.flags.Has(adapter.Volatile))
+		return t.only.emit(event, -1, args, t.flags)
 	}
 	return t.broadcast(event, args)
 }
