@@ -150,8 +150,8 @@ const inflateWindow = 32 << 10
 //
 // The error is ErrInflatedSize when the message has more than limit bytes, and no more
 // than limit+1 are made; otherwise it matches ErrInflate. The time is bounded by the
-// sizes: a byte of data costs 0.1 microseconds at worst, in a message that is
-// made of block headers.
+// sizes: a byte of data costs 0.2 microseconds at worst, in a message made of
+// block headers.
 //
 // Source: RFC 7692 section 7.2.2.
 func Inflate(data []byte, limit int) (*pool.Buf, error) {
