@@ -437,6 +437,8 @@ type wsClient struct {
 	body   string // of a refused upgrade
 	closed bool   // refused with "Connection: close"
 	open   openInfo
+
+	deflated int // compressed frames received
 }
 
 const wsPath = "/engine.io/?EIO=4&transport=websocket"
@@ -540,9 +542,14 @@ func (c *wsClient) send(packets ...string) {
 	}
 }
 
-// frame reads one frame.
+// frame reads one frame, and decompresses it if that was negotiated.
 func (c *wsClient) frame() (ws.OpCode, []byte, error) {
 	h, payload, err := readServerFrame(c.br)
+	if err == nil && h.Rsv == 4 && !h.OpCode.IsControl() && c.header.Get("Sec-WebSocket-Extensions") != "" {
+		h.Rsv = 0
+		c.deflated++
+		payload, err = unflate(payload)
+	}
 	if err == nil && (h.Masked || !h.Fin || h.Rsv != 0) {
 		c.t.Errorf("bad frame from the server: %+v", h)
 	}

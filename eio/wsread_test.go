@@ -46,7 +46,10 @@ func TestValidUTF8Prefix(t *testing.T) {
 // readAll feeds stream to a reader in pieces of the given sizes (the last one repeats)
 // and returns what comes out, one line per message, and the error.
 func readAll(stream []byte, limit int, pieces ...int) (out []string, err error) {
-	var r wsReader
+	return wsReader{}.readAll(stream, limit, pieces...)
+}
+
+func (r wsReader) readAll(stream []byte, limit int, pieces ...int) (out []string, err error) {
 	defer r.release()
 	var have []byte
 	for len(stream) > 0 || len(have) > 0 {
@@ -102,38 +105,43 @@ func FuzzWSReader(f *testing.F) {
 		f.Add(slices.Concat(frames...), uint8(3), uint8(70))
 	}
 	f.Fuzz(func(t *testing.T, stream []byte, first, rest uint8) {
-		const limit = 200
-		whole, err := readAll(bytes.Clone(stream), limit)
-		cut, errCut := readAll(bytes.Clone(stream), limit, int(first), int(rest))
-		if !slices.Equal(whole, cut) {
-			t.Errorf("in one piece %q, in several %q", whole, cut)
-		}
-		kind := func(err error) error {
-			for _, k := range []error{ErrWebSocketProtocol, ErrWebSocketUTF8, ErrMessageTooBig} {
-				if errors.Is(err, k) {
-					return k
-				}
-			}
-			if err != nil {
-				t.Errorf("unknown error %v", err)
-			}
-			return nil
-		}
-		if kind(err) != kind(errCut) {
-			t.Errorf("in one piece %v, in several %v", err, errCut)
-		}
-		for _, m := range whole {
-			var op ws.OpCode
-			var data []byte
-			fmt.Sscanf(m, "%d %x", &op, &data)
-			if len(data) > limit || (op.IsControl() && len(data) > 125) {
-				t.Errorf("message of %d bytes", len(data))
-			}
-			if op == ws.OpText && !utf8.Valid(data) {
-				t.Errorf("invalid text %q", data)
-			}
-		}
+		checkReader(t, wsReader{}, stream, int(first), int(rest))
 	})
+}
+
+// checkReader has r read stream at once and in pieces.
+func checkReader(t *testing.T, r wsReader, stream []byte, first, rest int) {
+	const limit = 200
+	whole, err := r.readAll(bytes.Clone(stream), limit)
+	cut, errCut := r.readAll(bytes.Clone(stream), limit, first, rest)
+	if !slices.Equal(whole, cut) {
+		t.Errorf("in one piece %q, in several %q", whole, cut)
+	}
+	kind := func(err error) error {
+		for _, k := range []error{ErrWebSocketProtocol, ErrWebSocketUTF8, ErrWebSocketDeflate, ErrMessageTooBig} {
+			if errors.Is(err, k) {
+				return k
+			}
+		}
+		if err != nil {
+			t.Errorf("unknown error %v", err)
+		}
+		return nil
+	}
+	if kind(err) != kind(errCut) {
+		t.Errorf("in one piece %v, in several %v", err, errCut)
+	}
+	for _, m := range whole {
+		var op ws.OpCode
+		var data []byte
+		fmt.Sscanf(m, "%d %x", &op, &data)
+		if len(data) > limit || (op.IsControl() && len(data) > 125) {
+			t.Errorf("message of %d bytes", len(data))
+		}
+		if op == ws.OpText && !utf8.Valid(data) {
+			t.Errorf("invalid text %q", data)
+		}
+	}
 }
 
 // FuzzWSRoundTrip checks that what a client frames, in any number of fragments, is
