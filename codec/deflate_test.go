@@ -65,6 +65,7 @@ func TestInflate(t *testing.T) {
 		{"several final blocks", concat(
 			reference(t, long[:half], 6, true), reference(t, long[half:], 6, true), reference(t, []byte("end"), 6, false),
 		), string(long) + "end"},
+		{"many final blocks", append(bytes.Repeat([]byte{0x03, 0x00}, maxFinalBlocks-1), 0), ""},
 		// The second stream refers to what the first one held: the window goes on.
 		{"window over a final block", concat(
 			[]byte("\xf3\x48\xcd\xc9\xc9\x07\x00"), secondHello,
@@ -109,7 +110,7 @@ func TestInflateInvalid(t *testing.T) {
 		"reserved block type":        {0x06},
 		"wrong length of a block":    []byte("\x00\x05\x00\xfa\xfe\x48\x65\x6c\x6c\x6f\x00"),
 		"trailing garbage":           append(bytes.Clone(good), 0xff, 0xff),
-		"too many final blocks":      bytes.Repeat([]byte{0x03, 0x00}, 1000),
+		"too many final blocks":      append(bytes.Repeat([]byte{0x03, 0x00}, maxFinalBlocks), 0),
 		"with the tail":              append(bytes.Clone(good), deflateTail...)[:len(good)+3],
 	}
 	for i := 1; i < len(good); i++ {
@@ -129,7 +130,7 @@ func TestInflateInvalid(t *testing.T) {
 // A bomb of 64 MiB costs what its limit allows, not what it would become.
 func TestInflateBomb(t *testing.T) {
 	var z bytes.Buffer
-	w, err := flate.NewWriter(&z, 1)
+	w, err := flate.NewWriter(&z, 6)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +139,7 @@ func TestInflateBomb(t *testing.T) {
 		w.Write(zeros)
 	}
 	w.Flush()
-	const limit = 1_000_000
+	const limit = 1<<20 + 1000
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	_, err = Inflate(z.Bytes(), limit)
@@ -146,8 +147,8 @@ func TestInflateBomb(t *testing.T) {
 	if err != ErrInflatedSize {
 		t.Fatalf("got %v", err)
 	}
-	// The buffers double up to the limit, after a copy of the input.
-	const ceiling = 2<<20 + 2<<20 + 1<<20
+	// A copy of the input, and buffers that double up to the limit: 1/4, 1/2, 1 MiB.
+	const ceiling = 128<<10 + 2<<20 + limit
 	if n := after.TotalAlloc - before.TotalAlloc; n > ceiling {
 		t.Errorf("%d bytes of bomb allocated %d bytes", z.Len(), n)
 	} else {

@@ -3,10 +3,12 @@ package eio
 import (
 	"bytes"
 	"compress/flate"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -266,6 +268,28 @@ func TestDeflateExactlyMax(t *testing.T) {
 		c.wantBinary(noise...)
 		c.write(clientFrame(0xc2, deflated(prose(2000))))
 		c.wantBinary([]byte(prose(2000))...)
+	})
+}
+
+// A peer that stores in small blocks still gets through with MaxPayload bytes.
+func TestDeflateStored(t *testing.T) {
+	const size, block = 2 << 20, 96
+	data := []byte(prose(size))
+	var z []byte
+	for part := range slices.Chunk(data, block) {
+		n := uint16(len(part))
+		z = binary.LittleEndian.AppendUint16(append(z, 0), n)
+		z = append(binary.LittleEndian.AppendUint16(z, ^n), part...)
+	}
+	z = append(z, 0)
+	if len(z) < size+inboundSlack {
+		t.Fatalf("only %d bytes", len(z))
+	}
+	eachDoor(t, func(t *testing.T, d door) {
+		r := d.open(t, Config{MaxPayload: size, PerMessageDeflate: &PerMessageDeflate{}}, nil)
+		c := r.websocket()
+		c.write(clientFrame(0xc2, z))
+		c.wantBinary(data...)
 	})
 }
 

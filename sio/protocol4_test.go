@@ -354,19 +354,16 @@ func TestBroadcastForms(t *testing.T) {
 	}
 	text := begin("text", []string{"x"})
 	for _, f := range []codec.Form{codec.FormPlain, codec.FormBase64, codec.FormV3, codec.FormV3Base64} {
-		if text.rewritten(f) != nil {
+		if text.in(f).frame != text.in(codec.FormPlain).frame {
 			t.Errorf("text was rewritten for form %d", f)
 		}
 	}
 	text.finish()
 
 	binary := begin([]byte{1})
-	if binary.rewritten(codec.FormPlain) != nil {
-		t.Error("the plain form was rewritten")
-	}
-	seen := make(map[any]bool)
+	seen := map[any]bool{binary.in(codec.FormPlain).frame: true}
 	for _, f := range []codec.Form{codec.FormBase64, codec.FormV3, codec.FormV3Base64} {
-		one, two := binary.rewritten(f), binary.rewritten(f)
+		one, two := binary.in(f).share(), binary.in(f).share()
 		if one != two || seen[one] {
 			t.Errorf("form %d: %p and %p", f, one, two)
 		}
@@ -374,11 +371,11 @@ func TestBroadcastForms(t *testing.T) {
 		one.ReleaseN(2)
 	}
 	binary.finish()
-	if again := begin([]byte{2}); again.forms != (forms{}) {
-		t.Error("a recycled broadcast still has forms")
-	} else {
-		again.finish()
+	again := begin([]byte{2})
+	if got := made(again); len(got) != 1 || again.forms.asked {
+		t.Errorf("a recycled broadcast has the forms %v", got)
 	}
+	again.finish()
 }
 
 // onlyNew hides what the JSON parser can do for old clients.

@@ -2,6 +2,7 @@ package sio
 
 import (
 	"bufio"
+	"compress/flate"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -28,8 +29,9 @@ type peer struct {
 	mute bool // leave PINGs unanswered
 
 	// WebSocket
-	nc net.Conn
-	br *bufio.Reader
+	nc       net.Conn
+	br       *bufio.Reader
+	deflated int // compressed messages so far
 
 	// polling
 	url   string
@@ -284,6 +286,14 @@ func (p *peer) read(wait time.Duration) (packet, error) {
 	payload := make([]byte, h.Length)
 	if _, err := io.ReadFull(p.br, payload); err != nil {
 		return packet{}, err
+	}
+	if h.Rsv1() {
+		const tail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
+		payload, err = io.ReadAll(flate.NewReader(strings.NewReader(string(payload) + tail)))
+		if err != nil {
+			return packet{}, err
+		}
+		p.deflated++
 	}
 	switch h.OpCode {
 	case ws.OpText:
