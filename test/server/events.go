@@ -12,13 +12,15 @@ import (
 
 // target is the JSON form of a selection of sockets:
 //
-//	{"from":"server","to":["room"],"except":["id"],"local":true,"volatile":true}
+//	{"from":"server","to":["room"],"except":["id"],"local":true,"volatile":true,"noCompress":true}
 type target struct {
 	From     string   `json:"from"` // "socket" leaves the sender out
 	To       []string `json:"to"`
 	Except   []string `json:"except"`
 	Local    bool     `json:"local"`
 	Volatile bool     `json:"volatile"`
+
+	NoCompress bool `json:"noCompress"`
 }
 
 func (t target) of(s *sio.Socket) sio.Target {
@@ -33,7 +35,7 @@ func (t target) of(s *sio.Socket) sio.Target {
 	if t.Volatile {
 		sel = sel.Volatile()
 	}
-	return sel
+	return sel.Compress(!t.NoCompress)
 }
 
 // seq is a numbered message with as many letters as asked for.

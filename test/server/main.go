@@ -42,6 +42,7 @@ func main() {
 	flag.StringVar(&o.door, "door", "http", "way in: http (net/http), direct (the server's own listener) or tls (that, with TLS)")
 	flag.StringVar(&o.engine, "engine", "epoll", "engine: epoll or netpoll (where there is a reactor), or portable")
 	flag.BoolVar(&o.eio3, "eio3", false, "accept clients of Engine.IO v3")
+	flag.BoolVar(&o.deflate, "deflate", false, "compress WebSocket messages for clients that offer it")
 	flag.IntVar(&o.maxPayload, "max-payload", 0, "largest message in bytes; 0 means the default")
 	flag.DurationVar(&o.connectTimeout, "connect-timeout", 0, "time to join a namespace; 0 means the default")
 	flag.DurationVar(&o.pingInterval, "ping-interval", 0, "time between pings; 0 means the default")
@@ -55,7 +56,7 @@ func main() {
 
 type options struct {
 	addr, door, engine                        string
-	eio3                                      bool
+	eio3, deflate                             bool
 	maxPayload                                int
 	connectTimeout, pingInterval, pingTimeout time.Duration
 	msgpack                                   bool
@@ -74,10 +75,17 @@ func run(o options) error {
 	if o.msgpack {
 		parser = codec.Msgpack
 	}
+	var deflate *eio.PerMessageDeflate
+	if o.deflate {
+		deflate = new(eio.PerMessageDeflate)
+	}
 	srv, err := sio.New(sio.Config{
 		Engine: eio.Config{
-			AllowEIO3:    o.eio3,
-			MaxPayload:   o.maxPayload,
+			AllowEIO3:  o.eio3,
+			MaxPayload: o.maxPayload,
+
+			PerMessageDeflate: deflate,
+
 			PingInterval: o.pingInterval,
 			PingTimeout:  o.pingTimeout,
 			Portable:     o.engine == "portable",
