@@ -20,7 +20,8 @@
 // A WebSocket connection writes it as it is. The polling transport walks the
 // same frame with [NextPart] or [Parts] and emits payload packets with
 // [AppendPayload]. So a broadcast is encoded once for both. Where binary messages
-// travel in another [Form], the frame is rewritten with [NewFrameIn].
+// travel in another [Form], the frame is rewritten with [NewFrameIn], and for those
+// who take compressed messages with [NewDeflatedFrame].
 //
 // # Memory
 //
