@@ -127,7 +127,7 @@ func (s *server) read(c *client) {
 }
 
 // backlog bounds what waits for a client that does not read; beyond it the client is
-// dropped. 16 broadcasts of 1 MiB fit.
+// dropped. 16 broadcasts under way of close to 1 MB, the greatest servers take by default, fit.
 const backlog = 16 << 20
 
 // write sends p and keeps what the socket does not take.

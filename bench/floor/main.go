@@ -1,11 +1,12 @@
 // Command bench-floor does the least work a server can do for the benchmarks' load:
-// one thread, a bare epoll loop, canned answers, no protocol logic, no limits but one, no
-// heartbeat. What it costs is what the kernel costs; other servers are quoted as
-// multiples of it. It understands exactly what bench/load sends, in all its protocols, and is no use for
-// anything else.
+// one thread, a bare epoll loop, canned answers, no protocol logic, no heartbeat. What it
+// costs is what the kernel costs; other servers are quoted as multiples of it. It
+// understands exactly what bench/load sends, in all its protocols, and is no use for
+// anything else, least of all for clients that are not trusted.
 //
-// Every message is one write(2), also when several for the same client are at hand. A
-// server that puts them together can be cheaper than this.
+// Every message is one write(2), also when several for the same client are at hand: a
+// server that puts them together can cost less. What a socket does not take waits, up to
+// 16 MiB; a client with more is dropped.
 package main
 
 import (
