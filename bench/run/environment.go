@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ type environment struct {
 	CPU    string    `json:"cpu"` // model
 	Cores  int       `json:"cores"`
 	Memory int       `json:"memory"` // bytes
+	Others float64   `json:"others"` // cores that others kept busy before the start
 	Files  uint64    `json:"files"`  // open files a process may have
 	Go     string    `json:"go"`
 	Node   string    `json:"node,omitempty"`
@@ -38,6 +40,7 @@ func newEnvironment() environment {
 		Go:     runtime.Version(),
 		Node:   command("node", "--version"),
 		Files:  fileLimit(),
+		Others: busyCores("/proc/stat", time.Second),
 	}
 	if e.CPU == "" {
 		e.CPU = runtime.GOARCH
@@ -51,6 +54,51 @@ func newEnvironment() environment {
 		e.Memory = int(uint64(info.Totalram) * uint64(info.Unit))
 	}
 	return e
+}
+
+// busy reports whether the machine had other work, which figures suffer from.
+func (e environment) busy() bool { return e.Others > 0.1*float64(e.Cores) }
+
+// busyCores returns how many cores are busy on average for a while, zero when it cannot
+// tell. The load average would remember what has just been compiled.
+func busyCores(file string, d time.Duration) float64 {
+	before, ok := readTicks(file)
+	if !ok {
+		return 0
+	}
+	started := time.Now()
+	<-time.After(d)
+	after, ok := readTicks(file)
+	if !ok {
+		return 0
+	}
+	const perSecond = 100 // USER_HZ
+	return max(0, float64(after-before)/perSecond/time.Since(started).Seconds())
+}
+
+// readTicks returns the time that all cores together have been busy, in ticks, from the
+// first line of /proc/stat: "cpu" and the times of user, nice, system, idle, iowait,
+// irq, softirq, steal; the rest is counted in these already.
+func readTicks(file string) (busy uint64, ok bool) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return 0, false
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return 0, false
+	}
+	for i, f := range fields[1:9] {
+		n, err := strconv.ParseUint(f, 10, 64)
+		if err != nil {
+			return 0, false
+		}
+		if i != 3 && i != 4 {
+			busy += n
+		}
+	}
+	return busy, true
 }
 
 // fileLimit returns the open files a server and the load generator may have each.
@@ -107,6 +155,7 @@ func (e environment) lines() [][2]string {
 		{"system", strings.Trim(e.System+", "+e.Kernel, ", ")},
 		{"Go", e.Go},
 		{"Node", e.Node},
+		{"cores busy with something else before the start", fmt.Sprintf("%.2f", e.Others)},
 		{"open files per process", fmt.Sprint(e.Files)},
 	}
 	kept := lines[:0]

@@ -134,6 +134,9 @@ func measureAll(ctx context.Context, o options) (*run, error) {
 	for _, l := range r.Environment.lines() {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", l[0], l[1])
 	}
+	if env.busy() {
+		fmt.Fprintln(os.Stderr, "WARNING: the machine is busy with something else")
+	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(os.Stderr, "SKIPPED: %s\n", note)
 	}

@@ -441,6 +441,9 @@ func (r *report) method(d *markdown) {
 		d.line("- %s: %s clients, payloads of %d bytes, %v per work after %v to warm up, %s; works: %s", s.Name, thousands(s.Clients), s.Payload, s.Time, s.Warm, plural(s.Rounds, "round"), strings.Join(groups, " / "))
 	}
 	d.line("")
+	if r.Environment.busy() {
+		d.paragraph("The machine was busy with something else before the start. Measure again when it is not.")
+	}
 	if r.Environment.Quick {
 		d.paragraph("This was the quick run: short works, few rounds. Do not quote it.")
 	}

@@ -23,7 +23,7 @@ func fixed() *run {
 	r := &run{
 		Environment: environment{
 			Date: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Commit: "0123456789ab", System: "Debian GNU/Linux 12", Kernel: "Linux 6.1",
-			CPU: "Example <CPU> & Co | 3 GHz", Cores: 2, Memory: 8 << 30, Files: 20000, Go: "go1.26.0", Node: "v20.0.0",
+			CPU: "Example <CPU> & Co | 3 GHz", Cores: 2, Memory: 8 << 30, Others: 0.05, Files: 20000, Go: "go1.26.0", Node: "v20.0.0",
 		},
 		Servers: []server{
 			{Name: floor, Label: "floor (bare epoll)", Protocol: "socketio"},
@@ -234,6 +234,11 @@ func TestReportAgain(t *testing.T) {
 	}
 	if err := do(t.Context(), o); err != nil {
 		t.Fatal(err)
+	}
+	loud := fixed()
+	loud.Environment.Others = 1.5
+	if text := newReport(loud).markdown("report.svg"); !strings.Contains(text, "was busy") {
+		t.Error("the report does not say that the machine was busy")
 	}
 	quick := fixed()
 	quick.Environment.Quick = true
