@@ -186,6 +186,23 @@ func TestDeflateSends(t *testing.T) {
 	}
 }
 
+// A volatile message for a client that does not read is dropped.
+func TestDeflateVolatile(t *testing.T) {
+	r := doors[2].open(t, Config{PerMessageDeflate: &PerMessageDeflate{}}, nil)
+	r.websocket()
+	s := r.session()
+	noise := make([]byte, 1<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	for s.Buffered() == 0 { // until the kernel takes no more
+		if err := s.SendMessage(noise, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.SendVolatile(codec.NewTextFrame(codec.Message, prose(5000))) {
+		t.Error("taken")
+	}
+}
+
 // The send buffer counts what is in it.
 func TestDeflateSendBuffer(t *testing.T) {
 	r := doors[2].open(t, Config{PerMessageDeflate: &PerMessageDeflate{}, SendBuffer: 64 << 10}, nil)

@@ -39,6 +39,10 @@ func (s *Session) SendMessage(data []byte, binary bool) error {
 // WebSocket, or no parked poll. It reports whether f was taken.
 func (s *Session) SendVolatile(f *pool.Frame) bool {
 	if c := s.conn.Load(); c != nil {
+		if s.deflate && c.Buffered() > 0 {
+			f.Release() // before it is compressed in vain
+			return false
+		}
 		return c.SendVolatile(s.wire(f))
 	}
 	s.mu.Lock()

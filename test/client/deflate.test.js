@@ -7,6 +7,7 @@ import { request } from "node:http";
 import { after, before, describe, test } from "node:test";
 import { WebSocket } from "ws";
 import { call, collect, matrix, next, Server, settle, upgraded, within } from "./harness.js";
+import { oldMatrix, upgraded as oldUpgraded } from "./old.js";
 
 const prose = (n) => "compressible ".repeat(n / 13 + 1).slice(0, n);
 const soft = (n) => Buffer.from(prose(n));
@@ -124,6 +125,26 @@ matrix("deflate", both, { flags, ways });
 matrix("deflate", both, { flags, ways, doors: ["direct"], engine: "portable" });
 matrix("deflate", both, { flags, ways, doors: ["direct"], engine: "netpoll" });
 matrix("deflate", both, { flags, ways, doors: ["tls"] });
+
+// The clients of the other protocol generations offer it, too.
+oldMatrix(
+  "deflate",
+  (clients) => {
+    test("compresses text and binary both ways", async () => {
+      const socket = await clients.connect();
+      await oldUpgraded(socket);
+      const { _socket: tcp } = socket.io.engine.transport.ws;
+      const bytes = tcp.bytesRead + tcp.bytesWritten;
+      const value = { text: prose(100_000), data: soft(100_000) };
+      const echoed = next(socket, "echo");
+      socket.emit("echo", value);
+      assert.deepEqual(await echoed, [value]);
+      const n = tcp.bytesRead + tcp.bytesWritten - bytes;
+      assert.ok(n < 40_000, `${n} bytes sent and received`);
+    });
+  },
+  { flags, over: ["websocket", "websocket, base64", "upgrade"] },
+);
 
 matrix(
   "deflate switched off",
