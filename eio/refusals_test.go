@@ -2,7 +2,6 @@ package eio
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -231,9 +230,7 @@ func TestRefusedPolling(t *testing.T) {
 				r.t = t
 				sid := r.poll()
 				s := r.srv.Session(sid)
-				ctx, cancel := context.WithCancel(context.Background())
-				defer cancel()
-				parked := r.parkedContext(ctx, sid)
+				parked := r.parked(sid)
 				if got := r.exact(t, strings.ReplaceAll(tt.request, "SID", sid)); got != tt.answer {
 					t.Errorf("got %q, want %q", got, tt.answer)
 				}
