@@ -1,11 +1,13 @@
 package eio
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -139,5 +141,46 @@ func TestCloseLosesNothing(t *testing.T) {
 		s.Close(ForcedClose)
 		c.write(closing(1000, ""))
 		c.hear(t, "text 4"+big, "close", "EOF")
+	})
+}
+
+// TestFarewell looks at what ends a connection whose close frame is out.
+func TestFarewell(t *testing.T) {
+	eachMemoryDoor(t, func(t *testing.T, d door) {
+		r := d.open(t, Config{}, nil)
+		conns := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			if got := r.srv.engine.Conns(); got != want {
+				t.Fatalf("%d connections, want %d", got, want)
+			}
+		}
+
+		// A close frame does, but not bytes of a message that look like one.
+		c := r.websocket()
+		r.session().Close(ForcedClose)
+		c.hear(t, "close", "EOF")
+		c.write([]byte{0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0}) // 64 KiB with an empty mask
+		synctest.Wait()
+		for range 64 {
+			c.write(bytes.Repeat([]byte{0x88, 0x80, 0, 0, 0, 0, 0x88, 0x80}, 128))
+		}
+		conns(1)
+		c.write(frame(0x88, ""))
+		conns(0)
+
+		// After a violation nothing the client says is processed (RFC 6455 section 7.1.7).
+		for _, begin := range []func() *wsClient{
+			func() *wsClient { return r.websocket() },
+			func() *wsClient { return r.candidate(r.poll()) },
+		} {
+			c := begin()
+			c.write(frame(0xc1, "4x"))
+			c.hear(t, "close 1002", "EOF")
+			c.write(join(frame(0x88, ""), ping("p")))
+			conns(1)
+			c.close()
+			conns(0)
+		}
 	})
 }
