@@ -25,7 +25,8 @@ func (s *Session) servePolling(w http.ResponseWriter, r *http.Request, q *query)
 func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, q *query) {
 	s.mu.Lock()
 	out := s.out
-	e := s.m.poll(s.srv.now(), out != nil && len(out.frames) > 0)
+	now := s.srv.now()
+	e := s.m.poll(now, out != nil && len(out.frames) > 0)
 	switch {
 	case e.do.has(doRefuse):
 		overlap := e.do.has(doEnd)
@@ -44,6 +45,7 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, q *query) {
 	}
 	p := &park{woken: make(chan struct{})}
 	out.park = p
+	probed := s.m.candidate == stageProbed
 	if out.post != nil {
 		out.post.signal()
 	}
@@ -64,6 +66,13 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, q *query) {
 	if ctx.Err() != nil {
 		s.finish(s.m.lost(mainLink, TransportError, ErrPollAborted))
 		writeEmpty(w, http.StatusBadRequest) // seen only if a middleware cancelled the request
+		return
+	}
+	if probed && s.m.transport != Polling && s.srv.now()-now < overtaken {
+		// A client that upgrades polls no more. This GET was sent behind the
+		// UPGRADE and overtook it.
+		s.mu.Unlock()
+		s.refusePolling(w, r, q, false)
 		return
 	}
 	body := out.payload(p.reply, s.form())

@@ -143,7 +143,8 @@ func (s *Session) receive(ctx context.Context, p *post, packets codec.PayloadRea
 
 // overtaken is how long a CLOSE waits for the poll that was sent before it. Requests on
 // two connections can overtake each other here, as they practically never do in a server
-// with one thread; a client that closes has a poll under way, and it expects a NOOP.
+// with one thread; a client that closes has a poll under way, and it expects a NOOP. In
+// the same way a poll can overtake the UPGRADE that was sent before it.
 const overtaken = 10 * time.Millisecond
 
 // awaitPoll blocks until a GET is parked, for a moment.

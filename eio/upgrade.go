@@ -86,7 +86,7 @@ func (srv *Server) beginWebSocket(nc net.Conn, carry []byte, head *pool.Buf, s *
 // that begins to listen when its WebSocket is open, as the official test-suite of that
 // revision does, misses what was read together with the 101. The reference happens
 // to make two writes; new clients do not need it.
-const openPause = time.Millisecond
+const openPause = 5 * time.Millisecond
 
 // attachSoon is attach, after the pause for clients of Engine.IO v3. Whatever they
 // send ends it.

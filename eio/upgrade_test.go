@@ -108,6 +108,33 @@ func TestUpgradeOdd(t *testing.T) {
 	})
 }
 
+// A GET that is sent behind the UPGRADE may be here before it, and is refused all the
+// same. One that was there for longer gets its NOOP.
+func TestUpgradeOvertaken(t *testing.T) {
+	eachMemoryDoor(t, func(t *testing.T, d door) {
+		for _, tt := range []struct {
+			ahead time.Duration
+			want  func(reply)
+		}{
+			{0, func(p reply) { p.wantCode(CodeBadRequest) }},
+			{5 * time.Millisecond, func(p reply) { p.wantCode(CodeBadRequest) }},
+			{20 * time.Millisecond, func(p reply) { p.want(200, "6") }},
+		} {
+			r := d.open(t, Config{}, nil)
+			sid := r.poll()
+			c := r.candidate(sid)
+			c.send("2probe")
+			c.want("3probe")
+			parked := r.parked(sid)
+			time.Sleep(tt.ahead)
+			c.send("5", "4hello")
+			tt.want(wait(t, parked, "the parked GET"))
+			c.want("4hello")
+			r.stop()
+		}
+	})
+}
+
 func TestUpgradeDisabled(t *testing.T) {
 	eachDoor(t, func(t *testing.T, d door) {
 		r := d.open(t, Config{DisableUpgrades: true}, nil)
