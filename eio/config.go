@@ -97,6 +97,11 @@ type Config struct {
 	// transport. The reference has no limit, so that one slow client can take all memory.
 	// Default 4 MiB.
 	SendBuffer int
+	// HTTPCompressionThreshold is the least number of bytes of an answer to a poll that is
+	// compressed, with gzip or deflate, for clients that accept it. Default 1024.
+	HTTPCompressionThreshold int
+	// DisableHTTPCompression compresses no answers to polls.
+	DisableHTTPCompression bool
 	// PerMessageDeflate compresses messages on WebSocket, for clients that offer it.
 	// Default nil: it is not negotiated, as in the reference.
 	PerMessageDeflate *PerMessageDeflate
@@ -230,6 +235,7 @@ func (c Config) normalize() (Config, error) {
 		}
 		c.Cookie = &k
 	}
+	size("HTTPCompressionThreshold", &c.HTTPCompressionThreshold, DefaultThreshold, 1)
 	if c.PerMessageDeflate != nil {
 		o := *c.PerMessageDeflate
 		size("PerMessageDeflate.Threshold", &o.Threshold, DefaultThreshold, 1)

@@ -81,8 +81,9 @@ func (s *Session) parseBinary(p []byte) codec.Packet {
 // payload is the body of an answer to a poll.
 type payload struct {
 	*pool.Buf
-	form   codec.Form
-	binary bool // a binary payload of Engine.IO v3
+	form     codec.Form
+	binary   bool // a binary payload of Engine.IO v3
+	compress bool // not all of it is marked as not to be compressed
 }
 
 // newPayload returns frames, which are plain, as one payload for a client that takes
@@ -94,6 +95,7 @@ func newPayload(f codec.Form, frames ...*pool.Frame) payload {
 	p := payload{form: f}
 	n := 32 // a NOOP and a CLOSE
 	for _, frame := range frames {
+		p.compress = p.compress || !frame.NoCompress()
 		if f.V3() {
 			n += codec.PayloadLenV3(frame.Bytes())
 			p.binary = p.binary || f == codec.FormV3 && codec.HasBinary(frame.Bytes())

@@ -108,12 +108,14 @@ func (s *Session) refusePolling(w http.ResponseWriter, r *http.Request, q *query
 }
 
 // writePayload sends a polling payload, as a script if script is not empty. It takes
-// body. HTTP compression would go here.
+// body.
 func (srv *Server) writePayload(w http.ResponseWriter, r *http.Request, body payload, script string, initial bool) {
 	if script != "" {
 		body.Buf = newScript(script, body.Buf)
 	}
-	srv.pollingHeaders(w.Header(), r, initial)
+	h := w.Header()
+	srv.pollingHeaders(h, r, initial)
+	body.Buf = srv.compressed(h, r, body)
 	writeBody(w, http.StatusOK, body.contentType(), body.B)
 	body.Release()
 }
