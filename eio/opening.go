@@ -32,24 +32,26 @@ func openingOf(r *http.Request) opening {
 // check returns why o is not valid, or nil. Statuses and texts are those of the reference's
 // WebSocket library, which says 400 where RFC 6455 section 4.4 suggests 426.
 func (o *opening) check() *failure {
-	f := &failure{code: CodeBadRequest, context: ErrorContext{Name: "TRANSPORT_HANDSHAKE_ERROR"}}
+	status, problem, header := 0, "", ""
 	switch {
 	case o.method != http.MethodGet:
-		f.status, f.message = http.StatusMethodNotAllowed, "Invalid HTTP method"
+		status, problem = http.StatusMethodNotAllowed, "Invalid HTTP method"
 	case o.old:
-		f.message = "Invalid HTTP version"
+		problem = "Invalid HTTP version"
 	case !validKey(o.key):
-		f.message = "Missing or invalid Sec-WebSocket-Key header"
+		problem = "Missing or invalid Sec-WebSocket-Key header"
 	case o.version != "13":
-		f.message, f.header = "Missing or invalid Sec-WebSocket-Version header", "Sec-WebSocket-Version: 13\r\n"
+		problem, header = "Missing or invalid Sec-WebSocket-Version header", "Sec-WebSocket-Version: 13\r\n"
 	default:
 		if _, ok := o.subprotocol(); ok {
 			return nil
 		}
-		f.message = "Invalid Sec-WebSocket-Protocol header"
+		problem = "Invalid Sec-WebSocket-Protocol header"
 	}
-	f.context.Message = f.message
-	return f
+	return &failure{
+		code: CodeBadRequest, message: problem, status: status, header: header,
+		context: ErrorContext{Name: "TRANSPORT_HANDSHAKE_ERROR", Message: problem},
+	}
 }
 
 // subprotocol returns the one the answer names: the first that was asked for, or none. The
