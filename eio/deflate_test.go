@@ -334,7 +334,7 @@ func TestDeflateSplits(t *testing.T) {
 				t.Fatalf("%d fragments in pieces of %d: got %q %v", len(parts), piece, got, err)
 			}
 		}
-		if _, err := (wsReader{deflate: true}).readAll(bytes.Clone(stream), len(text)-1); err != ErrMessageTooBig {
+		if _, err := (wsReader{deflate: true}).readAll(bytes.Clone(stream), len(text)-1); !errors.Is(err, ErrMessageTooBig) {
 			t.Fatalf("one byte over the limit: %v", err)
 		}
 		if _, err := (wsReader{}).readAll(bytes.Clone(stream), len(text)); !errors.Is(err, ErrWebSocketProtocol) {
