@@ -3,12 +3,12 @@ package eio
 import (
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zlib"
 
+	"github.com/epio-go/epio/internal/coding"
 	"github.com/epio-go/epio/pool"
 )
 
@@ -22,7 +22,7 @@ func (srv *Server) compressed(h http.Header, r *http.Request, body payload) *poo
 		return body.Buf
 	}
 	h.Add("Vary", "Accept-Encoding")
-	encoding := chooseEncoding(r.Header["Accept-Encoding"])
+	encoding := coding.Choose(r.Header["Accept-Encoding"])
 	if encoding == "" {
 		return body.Buf
 	}
@@ -35,12 +35,6 @@ func (srv *Server) compressed(h http.Header, r *http.Request, body payload) *poo
 	body.Release()
 	return z
 }
-
-// The content codings we have.
-const (
-	codingGzip    = "gzip"
-	codingDeflate = "deflate" // which is the zlib format
-)
 
 // encoder is a compressor that can be used again.
 type encoder interface {
@@ -55,9 +49,9 @@ var (
 )
 
 // encodeBody returns body in a content coding. The caller releases it.
-func encodeBody(coding string, body []byte) *pool.Buf {
+func encodeBody(name string, body []byte) *pool.Buf {
 	encoders := &gzips
-	if coding == codingDeflate {
+	if name == coding.Deflate {
 		encoders = &zlibs
 	}
 	e := encoders.Get().(encoder)
@@ -81,71 +75,4 @@ func (w bufWriter) Write(p []byte) (int, error) {
 	w.Grow(len(p))
 	w.B = append(w.B, p...)
 	return len(p), nil
-}
-
-// chooseEncoding returns the coding that a client with this Accept-Encoding likes best, gzip
-// of equals, or "" for none:
-//
-//	gzip, deflate, br
-//	deflate;q=0.5, *;q=0.1, identity;q=0
-//
-// Source: RFC 9110 section 12.5.3.
-func chooseEncoding(accept []string) string {
-	gzip, deflate, identity, rest := -1, -1, 0, 0
-	for _, line := range accept {
-		for item := range strings.SplitSeq(line, ",") {
-			name, q := parseCoding(item)
-			switch {
-			case strings.EqualFold(name, codingGzip), strings.EqualFold(name, "x-gzip"):
-				gzip = max(gzip, q)
-			case strings.EqualFold(name, codingDeflate):
-				deflate = max(deflate, q)
-			case strings.EqualFold(name, "identity"):
-				identity = q
-			case name == "*":
-				rest = q
-			}
-		}
-	}
-	if gzip < 0 {
-		gzip = rest
-	}
-	if deflate < 0 {
-		deflate = rest
-	}
-	switch best := max(gzip, deflate); {
-	case best == 0 || best < identity:
-		return ""
-	case best == gzip:
-		return codingGzip
-	}
-	return codingDeflate
-}
-
-// parseCoding splits "gzip;q=0.5" into the name and the weight in thousandths. One that is
-// not well-formed has the weight 0.
-func parseCoding(item string) (name string, q int) {
-	name, params, weighted := strings.Cut(item, ";")
-	name = strings.Trim(name, " \t")
-	if !weighted {
-		return name, 1000
-	}
-	key, value, _ := strings.Cut(strings.Trim(params, " \t"), "=")
-	if !strings.EqualFold(key, "q") || len(value) == 0 || len(value) > 5 || (len(value) > 1 && value[1] != '.') {
-		return name, 0
-	}
-	for i, unit := 0, 1000; i < len(value); i++ {
-		if i == 1 {
-			continue // the point
-		}
-		if value[i] < '0' || value[i] > '9' {
-			return name, 0
-		}
-		q += int(value[i]-'0') * unit
-		unit /= 10
-	}
-	if q > 1000 {
-		return name, 0
-	}
-	return name, q
 }

@@ -76,6 +76,15 @@ type Config struct {
 	// exists, is answered with HTTP 400 code 3.
 	GenerateID func(r *http.Request) (string, error)
 
+	// Middleware wraps the handling of every engine request, polling and upgrades alike: a
+	// rate limit, a session cookie, a log. It runs after CORS and before all checks. On
+	// the connections of Serve it sends WebSocket handshakes through net/http as well.
+	// Default nil: none.
+	Middleware func(http.Handler) http.Handler
+	// Files are served below Path to GET and HEAD, by their names: "socket.io.js". They do
+	// not pass through Middleware. Default nil: none.
+	Files map[string]http.Handler
+
 	// CORS adds cross-origin headers and answers preflight requests. Default nil: neither.
 	CORS *CORSOptions
 	// Cookie is set on the response of a polling handshake, its value is the

@@ -23,6 +23,7 @@ type Server struct {
 	// immutable after start
 	cfg      Config
 	handler  Handler
+	chain    http.Handler // serve behind Config.Middleware
 	log      *slog.Logger
 	timing   timing
 	timingV3 timing
@@ -73,6 +74,10 @@ func NewServer(cfg Config, h Handler) (*Server, error) {
 			Logger:     cfg.Logger,
 		}),
 		listeners: make(map[net.Listener]struct{}),
+	}
+	srv.chain = http.HandlerFunc(srv.serve)
+	if cfg.Middleware != nil {
+		srv.chain = cfg.Middleware(srv.chain)
 	}
 	srv.timingV3 = srv.timing
 	srv.timingV3.clientPings = true

@@ -21,18 +21,43 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	srv.limitBody(w, r)
+	if o := srv.cfg.CORS; o != nil {
+		o.set(w.Header(), r.Header.Get("Origin"), r)
+		if r.Method == http.MethodOptions {
+			o.preflight(w, r)
+			return
+		}
+	}
+	if h := srv.file(r); h != nil {
+		h.ServeHTTP(w, r)
+		return
+	}
+	srv.chain.ServeHTTP(w, r)
+}
+
+// file returns the handler that Config.Files has for r, or nil.
+func (srv *Server) file(r *http.Request) http.Handler {
+	if len(srv.cfg.Files) == 0 || r.Method != http.MethodGet && r.Method != http.MethodHead || isUpgrade(r) {
+		return nil
+	}
+	path := r.URL.Path
+	if !strings.HasPrefix(path, srv.cfg.Path) {
+		path, _, _ = strings.Cut(r.RequestURI, "?") // behind http.StripPrefix
+	}
+	name, ok := strings.CutPrefix(path, strings.TrimSuffix(srv.cfg.Path, "/")+"/")
+	if !ok {
+		return nil
+	}
+	return srv.cfg.Files[name]
+}
+
+// serve answers an engine request, behind Config.Middleware.
+func (srv *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c := checked{
 		query:   parseQuery(r.URL.RawQuery),
 		method:  r.Method,
 		origin:  r.Header.Get("Origin"),
 		upgrade: isUpgrade(r),
-	}
-	if o := srv.cfg.CORS; o != nil {
-		o.set(w.Header(), c.origin, r)
-		if r.Method == http.MethodOptions {
-			o.preflight(w, r)
-			return
-		}
 	}
 	s, fail := srv.verify(&c)
 	if fail == nil && s == nil {

@@ -237,7 +237,7 @@ func appendRefusal(dst []byte, f *failure) []byte {
 // hooked reports whether a WebSocket request needs user code.
 func (srv *Server) hooked(handshake bool) bool {
 	c := &srv.cfg
-	if c.OnHeaders != nil || (c.CORS != nil && c.CORS.AllowOrigin != nil) {
+	if c.Middleware != nil || c.OnHeaders != nil || (c.CORS != nil && c.CORS.AllowOrigin != nil) {
 		return true
 	}
 	return handshake && (c.AllowRequest != nil || c.GenerateID != nil || c.OnInitialHeaders != nil)

@@ -3,6 +3,7 @@ package sio
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -27,6 +28,13 @@ type Config struct {
 	// Engine configures the transports: path (here "/socket.io" by default),
 	// heartbeat, payload and buffer limits, CORS, cookies, request hooks.
 	Engine eio.Config
+
+	// Client holds the browser's library, which is then served below Engine.Path, as in
+	// <script src="/socket.io/socket.io.min.js">: those of the files socket.io.js,
+	// socket.io.min.js, socket.io.esm.min.js, socket.io.msgpack.min.js and their
+	// .map that are there. They are read once. The npm packages have them:
+	// os.DirFS("node_modules/socket.io-client/dist"). Default nil: not served.
+	Client fs.FS
 
 	// ConnectTimeout closes a connection that has joined no namespace this long
 	// after it was opened. Default 45 s.
@@ -107,6 +115,13 @@ func (c Config) normalize() (Config, error) {
 	}
 	if c.Engine.Logger == nil {
 		c.Engine.Logger = c.Logger
+	}
+	if c.Client != nil {
+		files, err := bundle(c.Client, c.Engine.Files)
+		if err != nil {
+			bad("Client", "%v", err)
+		}
+		c.Engine.Files = files
 	}
 	duration("ConnectTimeout", &c.ConnectTimeout, DefaultConnectTimeout)
 	duration("AckTimeout", &c.AckTimeout, DefaultAckTimeout)

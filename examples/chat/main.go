@@ -9,7 +9,6 @@ package main
 import (
 	"context"
 	"embed"
-	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -32,7 +31,7 @@ var web embed.FS
 func main() {
 	log.SetFlags(0)
 	addr := flag.String("addr", ":3000", "address to listen on")
-	client := flag.String("client", "", "folder with socket.io.min.js (default: where npm ci puts it)")
+	client := flag.String("client", "", "folder of the client library (default: where npm ci puts it)")
 	flag.Parse()
 	if err := run(*addr, *client); err != nil {
 		log.Fatal(err)
@@ -43,11 +42,16 @@ func run(addr, client string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	pages, err := pages(client)
+	files, err := library(client)
 	if err != nil {
 		return err
 	}
-	srv, err := sio.New(sio.Config{Logger: slog.Default()})
+	pages, err := fs.Sub(web, "web")
+	if err != nil {
+		return err
+	}
+	// The library is served at /socket.io/socket.io.min.js.
+	srv, err := sio.New(sio.Config{Logger: slog.Default(), Client: files})
 	if err != nil {
 		return err
 	}
@@ -55,7 +59,7 @@ func run(addr, client string) error {
 
 	// The Socket.IO server listens itself, which is its fastest way in, and hands all other requests to the page's handler.
 	// In an existing web server it would be mux.Handle("/socket.io/", srv) instead.
-	srv.SetFallback(pages)
+	srv.SetFallback(http.FileServerFS(pages))
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
@@ -75,32 +79,19 @@ func run(addr, client string) error {
 	return srv.Shutdown(ctx)
 }
 
-// pages serves the page, and the client library from client or from where npm ci has put it.
-func pages(client string) (http.Handler, error) {
-	const library = "socket.io.min.js"
+// library returns the folder of the client library: client, or where npm ci has put it.
+func library(client string) (fs.FS, error) {
 	places := []string{client}
 	if client == "" {
 		installed := filepath.Join("node_modules", "socket.io-client", "dist")
 		places = []string{installed, filepath.Join("examples", "chat", installed)}
 	}
 	for _, place := range places {
-		file := filepath.Join(place, library)
-		if _, err := os.Stat(file); err != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			return nil, err
+		if _, err := os.Stat(place); err == nil {
+			return os.DirFS(place), nil
 		}
-		files, err := fs.Sub(web, "web")
-		if err != nil {
-			return nil, err
-		}
-		mux := http.NewServeMux()
-		mux.Handle("GET /", http.FileServerFS(files))
-		mux.HandleFunc("GET /"+library, func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) })
-		return mux, nil
 	}
-	return nil, fmt.Errorf("%s not found in %q: run npm ci in examples/chat first", library, places)
+	return nil, fmt.Errorf("no client library in %q: run npm ci in examples/chat first", places)
 }
 
 // browsable turns a listener's address into one a browser can open.
