@@ -3,6 +3,7 @@ package eio
 import (
 	"io"
 	"net/http"
+	"reflect"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -13,12 +14,15 @@ import (
 )
 
 // compressed returns body, which it takes, as the client of r wants to have it, and says so in
-// h. In the end the answer to a poll is in memory at its smaller size while the client
+// the headers of w. In the end the answer to a poll is in memory at its smaller size while the client
 // reads it at its own pace; the compressor is free by then.
 //
 // Source: RFC 9110 sections 8.4 and 12.5.
-func (srv *Server) compressed(h http.Header, r *http.Request, body payload) *pool.Buf {
-	if srv.cfg.DisableHTTPCompression || !body.compress || len(body.B) < srv.cfg.HTTPCompressionThreshold || h.Get("Content-Encoding") != "" {
+func (srv *Server) compressed(w http.ResponseWriter, r *http.Request, body payload) *pool.Buf {
+	h := w.Header()
+	switch {
+	case srv.cfg.DisableHTTPCompression, !body.compress, len(body.B) < srv.cfg.HTTPCompressionThreshold,
+		h.Get("Content-Encoding") != "", !unwrapped(w):
 		return body.Buf
 	}
 	h.Add("Vary", "Accept-Encoding")
@@ -34,6 +38,14 @@ func (srv *Server) compressed(h http.Header, r *http.Request, body payload) *poo
 	h.Set("Content-Encoding", encoding)
 	body.Release()
 	return z
+}
+
+// unwrapped reports whether w is net/http's own. Behind a middleware that has put its writer
+// in between we leave compression to it: some compress what is compressed already,
+// whatever its headers say (echo's Gzip).
+func unwrapped(w http.ResponseWriter) bool {
+	t := reflect.TypeOf(w)
+	return t.Kind() == reflect.Pointer && t.Elem().PkgPath() == "net/http"
 }
 
 // encoder is a compressor that can be used again.

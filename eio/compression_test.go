@@ -5,6 +5,7 @@ import (
 	"compress/zlib"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -105,6 +106,31 @@ func TestHTTPCompressionHook(t *testing.T) {
 	sid := r.poll()
 	r.session().SendMessage([]byte(prose(5000)), false)
 	r.do("GET", pollingPath+"&sid="+sid, "", "Accept-Encoding", "gzip").want(200, "4"+prose(5000)).wantHeader("Content-Encoding", "identity")
+}
+
+// A middleware may compress whatever is written, so there we do not.
+func TestHTTPCompressionWrapped(t *testing.T) {
+	srv, err := NewServer(Config{}, silent{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	var wrap bool
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if wrap {
+			w = struct{ http.ResponseWriter }{w}
+		}
+		srv.ServeHTTP(w, r)
+	}))
+	defer web.Close()
+	r := &rig{t: t, addr: web.Listener.Addr().String(), http: &http.Client{Transport: &http.Transport{DisableCompression: true}}}
+	defer r.http.CloseIdleConnections()
+	sid := r.poll()
+	for encoding, wrapped := range map[string]bool{"": true, "gzip": false} {
+		wrap = wrapped
+		srv.Session(sid).SendMessage([]byte(prose(5000)), false)
+		r.do("GET", pollingPath+"&sid="+sid, "", "Accept-Encoding", "gzip").wantHeader("Content-Encoding", encoding)
+	}
 }
 
 // What does not become smaller is sent as it is.

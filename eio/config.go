@@ -107,7 +107,8 @@ type Config struct {
 	// Default 4 MiB.
 	SendBuffer int
 	// HTTPCompressionThreshold is the least number of bytes of an answer to a poll that is
-	// compressed, with gzip or deflate, for clients that accept it. Default 1024.
+	// compressed, with gzip or deflate, for clients that accept it. Behind a middleware that
+	// wraps the http.ResponseWriter nothing is: it may compress itself. Default 1024.
 	HTTPCompressionThreshold int
 	// DisableHTTPCompression compresses no answers to polls.
 	DisableHTTPCompression bool

@@ -113,9 +113,8 @@ func (srv *Server) writePayload(w http.ResponseWriter, r *http.Request, body pay
 	if script != "" {
 		body.Buf = newScript(script, body.Buf)
 	}
-	h := w.Header()
-	srv.pollingHeaders(h, r, initial)
-	body.Buf = srv.compressed(h, r, body)
+	srv.pollingHeaders(w.Header(), r, initial)
+	body.Buf = srv.compressed(w, r, body)
 	writeBody(w, http.StatusOK, body.contentType(), body.B)
 	body.Release()
 }
