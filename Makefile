@@ -27,7 +27,7 @@ check: ## Check format, vet, lint, modernity, go.mod files, generated code
 build: ## Build every program into bin/
 	@scripts/build
 
-bench: ## Measure epio beside other servers, in ten minutes or so: bench/out/report.md
+bench: ## Measure epio beside other servers, in a quarter of an hour: bench/out/report.md
 	@scripts/bench
 
 bench-quick: ## The same in two minutes, for a first look

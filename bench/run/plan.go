@@ -47,6 +47,9 @@ const (
 	moreSection    = "more"
 	pollingSection = "polling"
 	scaleSection   = "scale"
+	largeRoom      = "large room"
+	payload1K      = "payloads of 1 KiB"
+	payload16K     = "payloads of 16 KiB"
 )
 
 // Names of the servers the report knows.
@@ -71,6 +74,7 @@ func plan(quick bool, limit uint64) (sections []section, notes []string) {
 		"epio-http", "epio-netpoll", "epio-portable", "epio-msgpack", "node-msgpack",
 	}
 	some := []string{floor, epio, node, "rival"}
+	rooms := [][]string{{"room100-bcast1", "room100-bcast16", "bcast1", "bcast16", "bin16"}}
 	basic := [][]string{{"idle"}, {"connect", "bcast1", "bcast16"}, {"connect", "echo64"}}
 	scale := [][]string{{"idle"}, {"connect", "bcast1", "bcast16", "echo64"}}
 	sizes := []int{1000, 5000, 15000}
@@ -84,9 +88,12 @@ func plan(quick bool, limit uint64) (sections []section, notes []string) {
 		sections = []section{
 			{Name: mainSection, Servers: all, Clients: 1000, Groups: basic, Rounds: 3, Time: time.Second},
 			{Name: moreSection, Servers: some, Clients: 1000, Groups: [][]string{
-				{"echo1", "echo1000"}, {"room10-bcast1", "bin16"}, {"rooms"}, {"churn"}, {"slow"},
+				{"echo1", "echo1000"}, {"room10-bcast1", "room100-bcast1", "room100-bcast16", "bin16"}, {"rooms"}, {"churn"}, {"slow"},
 			}, Rounds: 2, Time: time.Second},
 			{Name: pollingSection, Servers: []string{epio, "epio-http", node, "rival"}, Clients: 200, Groups: [][]string{{"poll", "upgrade"}}, Rounds: 3, Time: time.Second},
+			{Name: payload1K, Servers: some[:3], Clients: 1000, Payload: 1 << 10, Groups: rooms, Rounds: 2, Time: time.Second},
+			{Name: payload16K, Servers: some[:3], Clients: 1000, Payload: 16 << 10, Groups: rooms, Rounds: 2, Time: time.Second},
+			{Name: largeRoom, Servers: some[:3], Clients: 10_000, Groups: [][]string{{"room10000-bcast1", "room10000-bcast16"}}, Rounds: 2, Time: time.Second},
 		}
 	}
 	for _, n := range sizes {
@@ -100,7 +107,10 @@ func plan(quick bool, limit uint64) (sections []section, notes []string) {
 	const others = 200
 	fit := sections[:0]
 	for _, s := range sections {
-		s.Payload, s.Warm = 64, min(s.Time/2, 400*time.Millisecond)
+		if s.Payload == 0 {
+			s.Payload = 64
+		}
+		s.Warm = min(s.Time/2, 400*time.Millisecond)
 		if uint64(s.Clients+others) > limit {
 			notes = append(notes, fmt.Sprintf("%s with %s clients is left out: a process may open only %s files (ulimit -n)", s.Name, thousands(s.Clients), thousands(int(limit))))
 			continue

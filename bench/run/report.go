@@ -323,6 +323,8 @@ var works = []struct{ prefix, text string }{
 	{"connect", "clients connect, 64 at once, and join a room"},
 	{"idle", "nothing happens; resident memory per connection"},
 	{"room10-bcast", "one member of a room of 10 broadcasts to it"},
+	{"room100-bcast", "one member of a room of 100 broadcasts to it"},
+	{"room10000-bcast", "one member of a room of 10,000 broadcasts to it"},
 	{"rooms", "10,000 rooms of 10 members, broadcasts to random ones"},
 	{"bcast", "one client broadcasts to all"},
 	{"bin", "one client broadcasts binary payloads to all"},
@@ -366,7 +368,11 @@ func (r *report) details(d *markdown) {
 			}
 		}
 		for _, work := range names {
-			d.heading(3, fmt.Sprintf("%s: %s; %s clients", work, explain(work), thousands(s.Clients)))
+			load := thousands(s.Clients) + " clients"
+			if s.Payload != 64 {
+				load += ", payloads of " + thousands(s.Payload) + " bytes"
+			}
+			d.heading(3, fmt.Sprintf("%s: %s; %s", work, explain(work), load))
 			r.detail(d, s, work)
 		}
 	}
