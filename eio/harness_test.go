@@ -93,8 +93,8 @@ func (d door) open(t *testing.T, cfg Config, a *app) *rig {
 	r := &rig{t: t, srv: srv, app: a}
 	var ln net.Listener
 	if d.memory {
-		m := newMemListener()
-		ln, r.addr, r.dial = m, "memory", m.dial
+		m := memconn.Listen()
+		ln, r.addr, r.dial = m, "memory", m.Dial
 	} else {
 		if ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 			t.Fatal(err)
@@ -622,36 +622,3 @@ func (c *wsClient) wantEOF() {
 }
 
 func (c *wsClient) close() { c.nc.Close() }
-
-// memListener is an in-memory net.Listener.
-type memListener struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newMemListener() *memListener {
-	return &memListener{conns: make(chan net.Conn), done: make(chan struct{})}
-}
-
-func (l *memListener) dial() (net.Conn, error) {
-	client, server := memconn.Pipe()
-	select {
-	case l.conns <- server:
-		return client, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *memListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *memListener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
-func (l *memListener) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "memory"} }
