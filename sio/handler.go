@@ -51,6 +51,7 @@ type handlers struct {
 	any      []Handler // before everything else, in order
 	fallback *entry
 	wraps    []func(Handler) Handler
+	nothing  Handler // the wraps around nothing, for events without a handler; nil without wraps
 
 	connect    []func(ctx context.Context, s *Socket) error
 	disconnect []func(s *Socket, r Reason)
@@ -124,8 +125,12 @@ func (t *handlerTable) wrap(mw func(Handler) Handler) {
 		if e := hs.fallback; e != nil {
 			hs.fallback = &entry{bare: e.bare, chain: wrap(e.bare, hs.wraps), site: e.site}
 		}
+		hs.nothing = wrap(doNothing, hs.wraps)
 	})
 }
+
+// doNothing handles events that have no handler.
+var doNothing = HandlerFunc(func(context.Context, *Socket, *Message) error { return nil })
 
 // wrap puts wraps around h, the first one outermost.
 func wrap(h Handler, wraps []func(Handler) Handler) Handler {

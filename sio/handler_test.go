@@ -68,6 +68,30 @@ func TestWrap(t *testing.T) {
 	})
 }
 
+// A wrap is put around the handlers when they are registered, not for every event.
+func TestWrapIsNotMadeForEveryEvent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := memory(t, Config{})
+		made, seen := 0, make(chan string, 10)
+		r.srv.Wrap(func(next Handler) Handler {
+			made++
+			return HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
+				seen <- m.Event()
+				return next.Handle(ctx, s, m)
+			})
+		})
+		before := made
+		p, _ := r.join()
+		for range 3 {
+			p.send(`42["unknown"]`)
+			wantFrom(t, seen, "unknown")
+		}
+		if made != before {
+			t.Errorf("made %d times more for 3 events", made-before)
+		}
+	})
+}
+
 func TestHandlersOfASocketGoFirst(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := memory(t, Config{})

@@ -136,12 +136,10 @@ func (s *Socket) find(shared *handlers, name []byte) Handler {
 	if e := shared.fallback; e != nil {
 		return e.chain
 	}
-	return shared.unhandled()
-}
-
-// unhandled returns the wraps around nothing: they see every event.
-func (hs *handlers) unhandled() Handler {
-	return wrap(HandlerFunc(func(context.Context, *Socket, *Message) error { return nil }), hs.wraps)
+	if shared.nothing != nil {
+		return shared.nothing // wraps see every event
+	}
+	return doNothing
 }
 
 // handle calls h and deals with its failure.
