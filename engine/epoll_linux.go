@@ -202,9 +202,11 @@ func (c *epollConn) ready(events uint32) {
 	}
 	c.mu.Lock()
 	if c.done || c.reading || c.flags.has(flagClosed|flagDetached|flagPaused) {
-		if c.flags.has(flagPaused) && !c.done && !c.reading {
+		if c.flags.has(flagPaused) && !c.done && !c.reading && hungUp(c.fd) {
 			// The peer is gone, which epoll reports whether asked or not. What it
 			// has sent is still owed to the handler: stay silent until Resume.
+			// (Asked again, since the event may concern an earlier connection with
+			// this descriptor, and this one's queue may wait for the set.)
 			c.unwatchLocked()
 		}
 		c.mu.Unlock()
@@ -344,6 +346,13 @@ func (c *epollConn) endLocked() {
 	c.mu.Unlock()
 	unix.Close(c.fd)
 	go c.finish() // its callers may hold locks
+}
+
+// hungUp reports whether the connection has ended in both directions or failed.
+func hungUp(fd int) bool {
+	p := [1]unix.PollFd{{Fd: int32(fd)}}
+	n, err := unix.Poll(p[:], 0)
+	return err == nil && n == 1
 }
 
 func read(fd int, p []byte) (int, syscall.Errno) {

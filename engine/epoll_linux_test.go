@@ -116,3 +116,22 @@ func TestLoopForgets(t *testing.T) {
 		l.mu.Unlock()
 	}
 }
+
+// TestStaleHangUp shows that the hang-up of an earlier connection with the same
+// descriptor, which the loop had fetched before that was closed, does not stop the
+// writes of a paused one.
+func TestStaleHangUp(t *testing.T) {
+	noLeaks(t)
+	h := newHandler(func(c *Conn, _ []byte) int {
+		c.Pause()
+		return 0
+	})
+	_, c, client := adopted(t, Options{Reactor: Epoll, SendBuffer: 256 << 10}, h)
+	io.WriteString(client, "data")
+	untilParked(t, c)
+	sent := fill(t, c)
+	c.link.(*epollConn).ready(unix.EPOLLHUP | unix.EPOLLERR)
+	readN(t, client, sent)
+	c.Close(nil)
+	h.waitClosed(t)
+}
