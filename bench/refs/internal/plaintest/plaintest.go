@@ -107,6 +107,15 @@ func (c *Client) Next() (websocket.MessageType, string) {
 	return kind, string(got)
 }
 
+// NextWithin is Next for a server that may never answer. The connection is no good any
+// more when ok is false.
+func (c *Client) NextWithin(d time.Duration) (m string, ok bool) {
+	ctx, cancel := context.WithTimeout(c.ctx, d)
+	defer cancel()
+	_, got, err := c.conn.Read(ctx)
+	return string(got), err == nil
+}
+
 // Want reads a message and compares it.
 func (c *Client) Want(kind websocket.MessageType, want string) {
 	c.t.Helper()
