@@ -29,6 +29,11 @@ func suiteEIO(o *options) (*eio.Server, *sio.Server, error) {
 	return srv, nil, err
 }
 
+func suiteEIO3(o *options) (*eio.Server, *sio.Server, error) {
+	o.eio3 = true
+	return suiteEIO(o)
+}
+
 // clientEIO is the application of engine.io-client's tests.
 type clientEIO struct {
 	mu    sync.Mutex
@@ -37,8 +42,8 @@ type clientEIO struct {
 
 func suiteClientEIO(o *options) (*eio.Server, *sio.Server, error) {
 	h := &clientEIO{posts: make(map[string]http.Header)}
-	o.door, o.middleware = "http", h.postHeaders // only net/http has room for it
 	c := o.base()
+	c.Middleware = h.postHeaders
 	c.PingInterval = 500 * time.Millisecond
 	if c.MaxPayload == 0 {
 		c.MaxPayload = 100

@@ -2,15 +2,19 @@
 // probes expect to find: each suite of the protocol documents and of the client
 // packages assumes an application with a certain behaviour.
 //
-//	conformance -addr 127.0.0.1:3000 -suite eio
+//	conformance -addr 127.0.0.1:3000 -suite eio-v4
 //
 // Suites:
 //
-//	eio         Engine.IO protocol suite, on /engine.io/
-//	sio         Socket.IO protocol suite, on /socket.io/
-//	client-eio  tests of the package engine.io-client
-//	client-sio  tests of the package socket.io-client
-//	probe       both protocols on one port, for clients that compare servers
+//	eio-v4      protocol suite of Engine.IO 4, on /engine.io/
+//	eio-v3      protocol suite of Engine.IO 3; accepts its clients
+//	sio-v5      protocol suite of Socket.IO 5, on /socket.io/
+//	client-eio  tests of the package engine.io-client, on /engine.io/
+//	client-sio  tests of the package socket.io-client, on /socket.io/
+//	matrix      both protocols on one port, for clients of all generations
+//	probe       the same with narrow limits, for programs that compare servers
+//
+// Every suite works through both doors and on every engine.
 package main
 
 import (
@@ -38,55 +42,96 @@ type options struct {
 	addr       string
 	suite      string
 	door       string
-	portable   bool
-	netpoll    bool
+	engine     string
 	maxPayload int
 	cors       string
 	cookie     bool
 	eio3       bool
 	msgpack    bool
 	verbose    bool
-
-	// set by a suite that needs to see the requests; the door is http then
-	middleware func(http.Handler) http.Handler
 }
 
-// suites make the application of each suite. An engine may be nil, not both.
+// suites make the application of each suite. One of the servers may be nil.
 var suites = map[string]func(o *options) (*eio.Server, *sio.Server, error){
-	"eio":        suiteEIO,
-	"sio":        suiteSIO,
+	"eio-v4":     suiteEIO,
+	"eio-v3":     suiteEIO3,
+	"sio-v5":     suiteSIO,
 	"client-eio": suiteClientEIO,
 	"client-sio": suiteClientSIO,
+	"matrix":     suiteMatrix,
 	"probe":      suiteProbe,
 }
 
+// aliases are short names of suites.
+var aliases = map[string]string{"eio": "eio-v4", "sio": "sio-v5"}
+
+const usage = `Usage: conformance [flags]
+
+Runs the application that a conformance suite expects of its server, until
+SIGTERM or SIGINT.
+
+Suites:
+  eio-v4, eio  Engine.IO protocol suite on /engine.io/: echoes messages; ping
+               300 ms, pong 200 ms, any origin
+  eio-v3       the same for Engine.IO 3, whose clients it accepts
+  sio-v5, sio  Socket.IO protocol suite on /socket.io/: namespaces / and /custom;
+               ping 300 ms, pong 200 ms, 1 s to join a namespace, any origin
+  client-eio   tests of engine.io-client on /engine.io/: messages of at most 100
+               bytes, ping 500 ms
+  client-sio   tests of socket.io-client on /socket.io/
+  matrix       Engine.IO echo on /engine.io/ and Socket.IO on /socket.io/ (event
+               echo; namespaces /, /custom, /dyn-<digits>, /denied); a handshake
+               whose query has "deny" is refused, with its value as the reason;
+               700 ms to upgrade, 600 ms to join a namespace
+  probe        the same with messages of at most 2000 bytes
+
+Modes go with every suite: -eio3, -msgpack, -cors, -cookie. So do -door and
+-engine, which choose the code under test.
+
+Flags:
+`
+
 func main() {
 	log.SetFlags(0)
+	log.SetPrefix("conformance: ")
 	var o options
-	flag.StringVar(&o.addr, "addr", "127.0.0.1:3000", "address to listen on")
-	flag.StringVar(&o.suite, "suite", "eio", "application to run: eio, sio, client-eio, client-sio or probe")
+	flag.StringVar(&o.addr, "addr", "127.0.0.1:3000", "`address` to listen on")
+	flag.StringVar(&o.suite, "suite", "eio-v4", "`name` of the suite")
 	flag.StringVar(&o.door, "door", "direct", "way in: direct (the server's own listener) or http (net/http)")
-	flag.BoolVar(&o.portable, "portable", false, "use the engine with one goroutine per connection")
-	flag.BoolVar(&o.netpoll, "netpoll", false, "use netpoll instead of the engine's own epoll loops")
-	flag.IntVar(&o.maxPayload, "max-payload", 0, "largest message in bytes; 0 means the suite's own value")
-	flag.StringVar(&o.cors, "cors", "", "allowed origin, with credentials (probe only; the others have their own)")
+	flag.StringVar(&o.engine, "engine", "epoll", "engine: epoll or netpoll (where there is a reactor), or portable")
+	flag.IntVar(&o.maxPayload, "max-payload", 0, "largest message in `bytes`; 0 means the suite's own value")
+	flag.StringVar(&o.cors, "cors", "", "allow this `origin`, with credentials, instead of the suite's own setting")
 	flag.BoolVar(&o.cookie, "cookie", false, "set the cookie io on polling handshakes")
-	flag.BoolVar(&o.verbose, "v", false, "log what the server sees")
 	flag.BoolVar(&o.eio3, "eio3", false, "accept clients of Engine.IO 3")
 	flag.BoolVar(&o.msgpack, "msgpack", false, "speak msgpack instead of JSON")
+	flag.BoolVar(&o.verbose, "v", false, "log what the server sees")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
+	}
 	flag.Parse()
-	if o.suite == "client-sio" {
-		log.Print("conformance: connection state recovery is not there yet; the client's two recovery cases cannot pass")
+	if flag.NArg() > 0 {
+		flag.Usage()
+		os.Exit(2)
 	}
 	if err := run(o); err != nil {
-		log.Fatal("conformance: ", err)
+		log.Fatal(err)
 	}
 }
 
 func run(o options) error {
+	if name, ok := aliases[o.suite]; ok {
+		o.suite = name
+	}
 	suite := suites[o.suite]
 	if suite == nil {
 		return fmt.Errorf("no suite %q", o.suite)
+	}
+	if o.door != "direct" && o.door != "http" {
+		return fmt.Errorf("no door %q", o.door)
+	}
+	if o.engine != "epoll" && o.engine != "netpoll" && o.engine != "portable" {
+		return fmt.Errorf("no engine %q", o.engine)
 	}
 	engine, sockets, err := suite(&o)
 	if err != nil {
@@ -128,11 +173,7 @@ func serving(o options, engine *eio.Server, sockets *sio.Server) (serve func(net
 	var web *http.Server
 	switch {
 	case o.door == "http":
-		var h http.Handler = mux
-		if o.middleware != nil {
-			h = o.middleware(mux)
-		}
-		web = &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+		web = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 		serve = web.Serve
 	case sockets != nil:
 		sockets.SetFallback(mux)
@@ -156,8 +197,8 @@ func serving(o options, engine *eio.Server, sockets *sio.Server) (serve func(net
 
 // base returns the engine configuration that the flags ask for.
 func (o *options) base() eio.Config {
-	c := eio.Config{Portable: o.portable, MaxPayload: o.maxPayload, AllowEIO3: o.eio3}
-	if o.netpoll {
+	c := eio.Config{Portable: o.engine == "portable", MaxPayload: o.maxPayload, AllowEIO3: o.eio3}
+	if o.engine == "netpoll" {
 		c.Reactor = engine.Netpoll
 	}
 	if o.cookie {

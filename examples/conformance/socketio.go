@@ -62,10 +62,14 @@ func ackArgs(_ *sio.Socket, m *sio.Message) error {
 }
 
 func suiteProbe(o *options) (*eio.Server, *sio.Server, error) {
-	c := o.base()
-	if c.MaxPayload == 0 {
-		c.MaxPayload = 2000
+	if o.maxPayload == 0 {
+		o.maxPayload = 2000
 	}
+	return suiteMatrix(o)
+}
+
+func suiteMatrix(o *options) (*eio.Server, *sio.Server, error) {
+	c := o.base()
 	c.UpgradeTimeout = 700 * time.Millisecond
 	c.AllowRequest = refuseDeny
 	engine, err := eio.NewServer(c, echo{})
