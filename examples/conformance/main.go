@@ -22,12 +22,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -100,7 +102,7 @@ func main() {
 	flag.StringVar(&o.door, "door", "direct", "way in: direct (the server's own listener) or http (net/http)")
 	flag.StringVar(&o.engine, "engine", "epoll", "engine: epoll or netpoll (where there is a reactor), or portable")
 	flag.IntVar(&o.maxPayload, "max-payload", 0, "largest message in `bytes`; 0 means the suite's own value")
-	flag.StringVar(&o.cors, "cors", "", "allow this `origin`, with credentials, instead of the suite's own setting")
+	flag.StringVar(&o.cors, "cors", "", "allow this `origin` instead of the suite's own setting, with credentials unless it is *")
 	flag.BoolVar(&o.cookie, "cookie", false, "set the cookie io on polling handshakes")
 	flag.BoolVar(&o.eio3, "eio3", false, "accept clients of Engine.IO 3")
 	flag.BoolVar(&o.msgpack, "msgpack", false, "speak msgpack instead of JSON")
@@ -162,14 +164,7 @@ func run(o options) error {
 
 // serving puts the servers behind one listener.
 func serving(o options, engine *eio.Server, sockets *sio.Server) (serve func(net.Listener) error, shutdown func(context.Context)) {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "not found", http.StatusNotFound) })
-	if engine != nil {
-		mux.Handle("/engine.io/", engine)
-	}
-	if sockets != nil {
-		mux.Handle("/socket.io/", sockets)
-	}
+	mux := routes(engine, sockets)
 	var web *http.Server
 	switch {
 	case o.door == "http":
@@ -195,6 +190,24 @@ func serving(o options, engine *eio.Server, sockets *sio.Server) (serve func(net
 	}
 }
 
+// routes sends requests to the servers by the beginning of their path, as the
+// reference does; http.ServeMux would clean paths and redirect. All others are
+// answered with "not found".
+func routes(engine *eio.Server, sockets *sio.Server) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch path := r.URL.EscapedPath(); {
+		case engine != nil && strings.HasPrefix(path, "/engine.io/"):
+			engine.ServeHTTP(w, r)
+		case sockets != nil && strings.HasPrefix(path, "/socket.io/"):
+			sockets.ServeHTTP(w, r)
+		default:
+			w.Header()["Content-Type"] = nil // not guessed
+			w.WriteHeader(http.StatusNotFound)
+			io.WriteString(w, "not found")
+		}
+	}
+}
+
 // base returns the engine configuration that the flags ask for.
 func (o *options) base() eio.Config {
 	c := eio.Config{Portable: o.engine == "portable", MaxPayload: o.maxPayload, AllowEIO3: o.eio3}
@@ -205,7 +218,7 @@ func (o *options) base() eio.Config {
 		c.Cookie = &eio.Cookie{}
 	}
 	if o.cors != "" {
-		c.CORS = &eio.CORSOptions{Origins: []string{o.cors}, Credentials: true}
+		c.CORS = &eio.CORSOptions{Origins: []string{o.cors}, Credentials: o.cors != "*"}
 	}
 	if o.verbose {
 		c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
