@@ -36,8 +36,8 @@ type Handshake struct {
 	Issued int64 `json:"issued"`
 	// URL is the path and query of the first request.
 	URL string `json:"url"`
-	// Query holds its query parameters. A value is a string, or a list of
-	// strings for a repeated name.
+	// Query holds its query parameters. A value is a string, the last one of a
+	// repeated name; older Node servers have a list of strings then.
 	Query map[string]any `json:"query"`
 	// Auth is what the client sent with its connect packet.
 	Auth any `json:"auth"`

@@ -113,16 +113,18 @@ func TestParseQuery(t *testing.T) {
 	for raw, want := range map[string]query{
 		"":                                     {},
 		"EIO=4&transport=polling&sid=a-_Z&t=x": {eio: "4", transport: "polling", sid: "a-_Z"},
-		"EIO=3&EIO=4&sid=&b64=1":               {eio: "3", base64: true},
+		"EIO=3&EIO=4&sid=&b64=1":               {eio: "4", base64: true},
+		"sid=a&sid=&transport=x&transport=y":   {transport: "y"},
+		"b64=1&b64=&j=1&j=2":                   {script: true, callback: "2"},
 		"b64=":                                 {},
 		"b64":                                  {},
 		"%45IO=%34&sid=a%2Fb+c":                {eio: "4", sid: "a/b c"},
-		"sid=%zz&transport":                    {sid: "%zz"},
+		"sid=%zz%41&transport":                 {sid: "%zzA"},
 		"&&=&x=y&EIO==4":                       {eio: "=4"},
 		"eio=4&SID=x":                          {},
 		"j=12":                                 {script: true, callback: "12"},
 		"j":                                    {script: true},
-		"j=1);alert(2&j=3":                     {script: true, callback: "12"},
+		"j=1);alert(2":                         {script: true, callback: "12"},
 		"j=%31%00\u0662":                       {script: true, callback: "1"},
 	} {
 		if got := parseQuery(raw); got != want {

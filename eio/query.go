@@ -1,8 +1,9 @@
 package eio
 
 import (
-	"net/url"
 	"strings"
+
+	params "github.com/epio-go/epio/internal/query"
 )
 
 // query holds the parameters of a request that the protocol knows.
@@ -19,57 +20,28 @@ type query struct {
 // in the reference.
 func (q *query) v3() bool { return q.eio != "4" }
 
-// parseQuery reads the raw query string. Of a parameter given twice the first
-// one counts. A value that cannot be unescaped is taken as it stands.
+// parseQuery reads the raw query string, as lenient as the reference. Of a parameter
+// given twice the last one counts.
 func parseQuery(raw string) (q query) {
-	var seen [5]bool
-	for len(raw) > 0 {
-		var pair string
-		pair, raw, _ = strings.Cut(raw, "&")
-		key, value, _ := strings.Cut(pair, "=")
-		if strings.ContainsAny(key, "%+") {
-			if k, err := url.QueryUnescape(key); err == nil {
-				key = k
-			}
+	for {
+		name, value, rest, ok := params.Next(raw)
+		if !ok {
+			return q
 		}
-		var i int
-		switch key {
+		raw = rest
+		switch name {
 		case "EIO":
-			i = 0
-		case "transport":
-			i = 1
-		case "sid":
-			i = 2
-		case "b64":
-			i = 3
-		case "j":
-			i = 4
-		default:
-			continue
-		}
-		if seen[i] {
-			continue
-		}
-		seen[i] = true
-		if strings.ContainsAny(value, "%+") {
-			if v, err := url.QueryUnescape(value); err == nil {
-				value = v
-			}
-		}
-		switch i {
-		case 0:
 			q.eio = value
-		case 1:
+		case "transport":
 			q.transport = value
-		case 2:
+		case "sid":
 			q.sid = value
-		case 3:
+		case "b64":
 			q.base64 = value != ""
-		case 4:
+		case "j":
 			q.script, q.callback = true, digits(value)
 		}
 	}
-	return q
 }
 
 // digits returns the digits in s.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/epio-go/epio/adapter"
+	"github.com/epio-go/epio/internal/query"
 )
 
 // info describes the socket to other servers.
@@ -56,14 +57,13 @@ func (s *Socket) handshakeInfo() *adapter.Handshake {
 	for name, values := range r.Header {
 		out.Headers[strings.ToLower(name)] = headerValue(name, values)
 	}
-	for name, values := range r.URL.Query() {
-		if len(values) == 1 {
-			out.Query[name] = values[0]
-		} else {
-			out.Query[name] = values
+	for raw := r.URL.RawQuery; ; {
+		name, value, rest, ok := query.Next(raw)
+		if !ok {
+			return out
 		}
+		raw, out.Query[name] = rest, value
 	}
-	return out
 }
 
 // headerValue joins repeated headers as Node's http does.
