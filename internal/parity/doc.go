@@ -1,0 +1,3 @@
+// Package parity holds no code, only the test that docs/parity.md names tests that
+// exist.
+package parity
