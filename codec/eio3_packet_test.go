@@ -136,6 +136,7 @@ func TestParseTextV3(t *testing.T) {
 		"b4AQIDBA":      "message:0x01020304",
 		"b4":            "message:0x",
 		"b4!!!":         "message:0x",
+		"b44AAA":        "message:0xe00000",
 		"b1":            "close:0x",
 		"b2cHJvYmU=":    "ping:0x70726f6265",
 		"b":             "none:0x",

@@ -60,6 +60,7 @@ func TestParseText(t *testing.T) {
 		{in: "5", want: Packet{Type: Upgrade}},
 		{in: "6", want: Packet{Type: Noop}},
 		{in: "bAQID", want: Packet{Type: Message, Binary: true, Data: []byte{1, 2, 3}}},
+		{in: "b4AAA", want: Packet{Type: Message, Binary: true, Data: []byte{0xe0, 0, 0}}}, // base64, not a type
 		{in: "b", want: Packet{Type: Message, Binary: true}},
 		{in: "", bad: true},
 		{in: "7", bad: true},
