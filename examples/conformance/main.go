@@ -87,8 +87,8 @@ Suites:
                700 ms to upgrade, 600 ms to join a namespace
   probe        the same with messages of at most 2000 bytes
 
-Modes go with every suite: -eio3, -msgpack, -cors, -cookie. So do -door and
--engine, which choose the code under test.
+Modes go with every suite: -eio3 or -msgpack (old clients do not know it), -cors,
+-cookie. So do -door and -engine, which choose the code under test.
 
 Flags:
 `
