@@ -126,6 +126,9 @@ type Config struct {
 	// MaxPayload (Err is a *SizeError). It may block and runs on the goroutine of the request.
 	OnConnectionError func(*ConnectionError)
 
+	// Hooks are told of packets, heartbeats and upgrades. Default nil: nobody is.
+	Hooks *Hooks
+
 	// Portable forces the engine that uses one goroutine per connection, also
 	// where the reactor is available.
 	Portable bool
@@ -137,10 +140,7 @@ type Config struct {
 }
 
 // InitialPacket is a message sent directly after the handshake.
-type InitialPacket struct {
-	Data   []byte
-	Binary bool
-}
+type InitialPacket = Message
 
 // Cookie describes the cookie of a polling handshake. The zero value is
 // "io=<sid>; Path=/; HttpOnly; SameSite=Lax".
@@ -260,6 +260,10 @@ func (c Config) normalize() (Config, error) {
 	}
 	if c.InitialPacket != nil {
 		c.InitialPacket = &InitialPacket{Data: slices.Clone(c.InitialPacket.Data), Binary: c.InitialPacket.Binary}
+	}
+	if c.Hooks != nil {
+		h := *c.Hooks
+		c.Hooks = &h
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

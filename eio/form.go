@@ -23,9 +23,10 @@ func formOf(v3, base64 bool) codec.Form {
 func (s *Session) form() codec.Form { return formOf(s.v3, s.base64) }
 
 // Form returns the form in which the session's WebSocket takes frames, for
-// QueueForm. While there is none it is FormPlain. Once it is another one, it stays.
+// QueueForm. While there is none, and always with Config.Hooks, it is FormPlain. Once it is
+// another one, it stays.
 func (s *Session) Form() codec.Form {
-	if s.conn.Load() == nil {
+	if s.conn.Load() == nil || s.srv.cfg.Hooks != nil { // hooks look at what is sent
 		return codec.FormPlain
 	}
 	if s.deflate {
@@ -42,6 +43,7 @@ func (s *Session) wire(f *pool.Frame) *pool.Frame {
 		return f
 	}
 	if z := s.srv.Deflate(f); z != nil {
+		f.MoveNotify(z)
 		f.Release()
 		return z
 	}
@@ -58,6 +60,7 @@ func (s *Session) inForm(f *pool.Frame) *pool.Frame {
 	if f.NoCompress() {
 		other.SetNoCompress()
 	}
+	f.MoveNotify(other)
 	f.Release()
 	return other
 }
@@ -84,6 +87,7 @@ type payload struct {
 	form     codec.Form
 	binary   bool // a binary payload of Engine.IO v3
 	compress bool // not all of it is marked as not to be compressed
+	packets  int  // how many Hooks.Flush was told of
 }
 
 // newPayload returns frames, which are plain, as one payload for a client that takes

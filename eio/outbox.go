@@ -91,7 +91,10 @@ func (o *outbox) drop() {
 // and thus what is buffered, or a NOOP, in front of the CLOSE as in the reference.
 func (o *outbox) payload(reply action, f codec.Form) payload {
 	p := newPayload(f, o.frames...)
-	o.drop()
+	for _, f := range o.frames {
+		f.ReleaseSent()
+	}
+	o.frames, o.bytes = nil, 0
 	if len(p.B) == 0 && reply != doClosePoll {
 		p.add(codec.NoopFrame)
 	}

@@ -38,9 +38,10 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, q *query) {
 		if s.m.phase == phaseClosed {
 			reply |= doClosePoll
 		}
-		body := out.payload(reply, s.form())
+		body := s.takeLocked(out, reply)
 		s.finish(e)
 		s.srv.writePayload(w, r, body, out.script, false)
+		s.drained(body.packets)
 		return
 	}
 	p := &park{woken: make(chan struct{})}
@@ -75,9 +76,22 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, q *query) {
 		s.refusePolling(w, r, q, false)
 		return
 	}
-	body := out.payload(p.reply, s.form())
+	body := s.takeLocked(out, p.reply)
 	s.mu.Unlock()
 	s.srv.writePayload(w, r, body, out.script, false)
+	s.drained(body.packets)
+}
+
+// takeLocked moves what waits in out into the answer to a poll.
+func (s *Session) takeLocked(out *outbox, reply action) payload {
+	n := 0
+	if s.srv.cfg.Hooks != nil {
+		n = packetsWaiting(out)
+		s.flushed(n)
+	}
+	body := out.payload(reply, s.form())
+	body.packets = n
+	return body
 }
 
 // liftWriteTimeout removes the deadline that an http.Server with a WriteTimeout has set for the answer to r, counted from

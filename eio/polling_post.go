@@ -112,6 +112,9 @@ func (s *Session) receive(ctx context.Context, p *post, packets codec.PayloadRea
 		if err == io.EOF {
 			return
 		}
+		if s.srv.cfg.Hooks != nil && err == nil {
+			s.received(packet)
+		}
 		s.mu.Lock()
 		if err != nil {
 			s.finish(s.m.invalid(mainLink, err))

@@ -28,6 +28,7 @@ type Server struct {
 	timing   timing
 	timingV3 timing
 	engine   *engine.Engine
+	notes    *notifier // what is told later, see Hooks
 	sessions *table
 	polling  openPacket
 	ws       openPacket
@@ -60,6 +61,7 @@ func NewServer(cfg Config, h Handler) (*Server, error) {
 		handler:  h,
 		log:      cfg.Logger,
 		sessions: newTable(),
+		notes:    newNotifier(cfg.Logger),
 		timing: timing{
 			interval: cfg.PingInterval,
 			timeout:  cfg.PingTimeout,
@@ -232,7 +234,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 }
 
 // Close ends everything at once and waits for the last Handler.Close. It must
-// not be called from a Handler method. Closing again does nothing. The error is
+// not be called from a Handler method, a hook or a callback of SendFunc. Closing again does nothing. The error is
 // always nil.
 func (srv *Server) Close() error {
 	srv.closing.Do(srv.close)
@@ -251,6 +253,7 @@ func (srv *Server) close() {
 		h.close()
 	}
 	srv.engine.Close()
+	srv.notes.wait()
 }
 
 // stop refuses new sessions and closes the listeners.

@@ -39,6 +39,7 @@ type Session struct {
 	deflate bool // the WebSocket takes compressed messages; set before conn
 	busy    bool // Open or Message is running, or may run at any moment
 	owed    bool // whoever is busy has to call Handler.Close with ending
+	marked  bool // Hooks.Drain has a mark in the queue of conn
 	m       machine
 	armed   time.Duration // what timer is set to
 	timer   engine.Timer
@@ -189,6 +190,9 @@ func (s *Session) finish(e effect) {
 		}
 	}
 	s.mu.Unlock()
+	if s.srv.cfg.Hooks != nil {
+		s.happened(e.do)
+	}
 	if e.do.has(doRemove) {
 		s.srv.sessions.remove(s)
 	}
@@ -270,6 +274,7 @@ func (s *Session) switchLocked() {
 	s.base64 = s.cand.base64
 	s.setDeflate(s.cand.rd.deflate)
 	s.cand.switched = true
+	s.upgraded(WebSocket)
 	s.attachLocked(s.cand.conn)
 	s.cand.conn.Resume()
 	s.cand = nil
@@ -279,6 +284,9 @@ func (s *Session) switchLocked() {
 func (s *Session) attachLocked(c *engine.Conn) {
 	out := s.out
 	s.out = nil
+	if s.srv.cfg.Hooks != nil {
+		s.flushed(packetsWaiting(out))
+	}
 	for i, f := range out.frames {
 		out.frames[i] = nil
 		// Not compressed: there may be much of it, and this may be the reactor's goroutine.
@@ -288,8 +296,12 @@ func (s *Session) attachLocked(c *engine.Conn) {
 			s.srv.log.Debug("eio: packets lost with their connection", "sid", s.id, "err", err)
 		}
 	}
+	waited := len(out.frames) > 0
 	out.frames, out.bytes = nil, 0
 	s.conn.Store(c)
+	if waited {
+		s.awaitDrainLocked(c, nil)
+	}
 }
 
 // attach is attachLocked for a session that begins on WebSocket, whose connection

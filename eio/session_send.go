@@ -13,6 +13,14 @@ import (
 //
 // The error is ErrClosed or ErrBufferFull, and means that nothing was queued.
 func (s *Session) Send(f *pool.Frame) error {
+	if s.srv.cfg.Hooks != nil {
+		return s.hookedSend(f, nil)
+	}
+	return s.send(f)
+}
+
+// send is Send without hooks.
+func (s *Session) send(f *pool.Frame) error {
 	if c := s.conn.Load(); c != nil {
 		return c.Send(s.wire(f))
 	}
@@ -38,6 +46,14 @@ func (s *Session) SendMessage(data []byte, binary bool) error {
 // of them, when the transport is not writable now, which means bytes on their way on a
 // WebSocket, or no parked poll. It reports whether f was taken.
 func (s *Session) SendVolatile(f *pool.Frame) bool {
+	if s.srv.cfg.Hooks != nil {
+		return s.hookedVolatile(f, nil)
+	}
+	return s.sendVolatile(f)
+}
+
+// sendVolatile is SendVolatile without hooks.
+func (s *Session) sendVolatile(f *pool.Frame) bool {
 	if c := s.conn.Load(); c != nil {
 		if s.deflate && c.Buffered() > 0 {
 			f.Release() // before it is compressed in vain
@@ -57,6 +73,14 @@ func (s *Session) SendVolatile(f *pool.Frame) bool {
 // Queue is Send for broadcasts: a WebSocket is written by b.Flush, together
 // with other connections.
 func (s *Session) Queue(f *pool.Frame, b *engine.Batch) error {
+	if s.srv.cfg.Hooks != nil {
+		return s.hookedSend(f, b)
+	}
+	return s.queue(f, b)
+}
+
+// queue is Queue without hooks.
+func (s *Session) queue(f *pool.Frame, b *engine.Batch) error {
 	if c := s.conn.Load(); c != nil {
 		return c.Queue(s.wire(f), b)
 	}
@@ -71,6 +95,14 @@ func (s *Session) Queue(f *pool.Frame, b *engine.Batch) error {
 
 // QueueVolatile is SendVolatile for broadcasts.
 func (s *Session) QueueVolatile(f *pool.Frame, b *engine.Batch) bool {
+	if s.srv.cfg.Hooks != nil {
+		return s.hookedVolatile(f, b)
+	}
+	return s.queueVolatile(f, b)
+}
+
+// queueVolatile is QueueVolatile without hooks.
+func (s *Session) queueVolatile(f *pool.Frame, b *engine.Batch) bool {
 	if c := s.conn.Load(); c != nil {
 		return c.QueueVolatile(s.wire(f), b)
 	}

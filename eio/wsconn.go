@@ -103,6 +103,9 @@ func (s *Session) message(c *engine.Conn, m *wsMessage) bool {
 	default: // a PONG nobody asked for, or a fragment
 		return true
 	}
+	if s.srv.cfg.Hooks != nil && err == nil {
+		s.received(packet)
+	}
 	s.mu.Lock()
 	if err == nil && s.m.passes(packet.Type) {
 		s.mu.Unlock()

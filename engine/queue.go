@@ -84,7 +84,7 @@ func (q *frameQueue) advance(n int) {
 			return
 		}
 		n -= left
-		q.pop().Release()
+		q.pop().ReleaseSent()
 	}
 }
 

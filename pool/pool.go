@@ -37,7 +37,10 @@ type Buf struct {
 	off    int32        // first byte of the Frame in B
 	static bool         // never pooled, never counted
 	asIs   bool         // of the Frame, see SetNoCompress
+	sent   bool         // of the Frame, see ReleaseSent
 	dead   bool         // test builds: released
+
+	notify func(sent bool) // of the Frame, see SetNotify; usually nil
 }
 
 // Frame is an immutable run of bytes shared by reference counting, usually one
@@ -145,6 +148,21 @@ func (f *Frame) SetNoCompress() { f.asIs = true }
 // NoCompress reports whether SetNoCompress was called.
 func (f *Frame) NoCompress() bool { return f.asIs }
 
+// SetNotify has fn called when the last reference to the frame is given back, with true
+// if a transport has called ReleaseSent by then. The caller must hold the only reference, and
+// the frame must not be static. Only one receiver can have such a frame.
+//
+// fn runs wherever that happens, usually under the lock of a connection: it must not block,
+// call anything that takes locks of the caller, or run user code.
+func (f *Frame) SetNotify(fn func(sent bool)) { f.notify = fn }
+
+// MoveNotify hands what SetNotify has set over to a frame that takes f's place.
+func (f *Frame) MoveNotify(to *Frame) {
+	if f.notify != nil {
+		to.notify, f.notify = f.notify, nil
+	}
+}
+
 // Retain adds n references. The caller must hold one already.
 func (f *Frame) Retain(n int) {
 	if f.static || n == 0 {
@@ -170,7 +188,22 @@ func (f *Frame) ReleaseN(n int) {
 	if left < 0 {
 		panic("pool: frame released more often than retained")
 	}
+	if f.notify == nil {
+		(*Buf)(f).Release()
+		return
+	}
+	fn, sent := f.notify, f.sent
+	f.notify, f.sent = nil, false
 	(*Buf)(f).Release()
+	fn(sent)
+}
+
+// ReleaseSent is Release by a transport that has passed the whole frame on.
+func (f *Frame) ReleaseSent() {
+	if f.notify != nil {
+		f.sent = true
+	}
+	f.Release()
 }
 
 // Live returns the number of buffers and frames that are handed out. It is
