@@ -37,6 +37,15 @@ type Config struct {
 	// starts with these characters matches.
 	DisableTrailingSlash bool
 
+	// DestroyUpgrade cuts connections that ask the fallback for an upgrade and that it neither
+	// answers nor takes over in DestroyUpgradeTimeout; the context of the request ends, too.
+	// Where the Server is mounted in a router, only requests that the router passes to it
+	// count. Default off, unlike the reference: net/http answers for a handler that returns,
+	// so that such connections are rare, and a handler may have good reason to take its time.
+	DestroyUpgrade bool
+	// DestroyUpgradeTimeout is the time for that. Default 1 s.
+	DestroyUpgradeTimeout time.Duration
+
 	// PingInterval is the time from the handshake or a PONG to the next PING.
 	// It is announced in the handshake. Default 25 s, at least 1 ms. Clients of
 	// Engine.IO v3 send the PING themselves, and may be silent for PingInterval
@@ -200,6 +209,7 @@ func (c Config) normalize() (Config, error) {
 	duration("PingInterval", &c.PingInterval, DefaultPingInterval)
 	duration("PingTimeout", &c.PingTimeout, DefaultPingTimeout)
 	duration("UpgradeTimeout", &c.UpgradeTimeout, DefaultUpgradeTimeout)
+	duration("DestroyUpgradeTimeout", &c.DestroyUpgradeTimeout, DefaultDestroyUpgradeTimeout)
 	duration("HandshakeTimeout", &c.HandshakeTimeout, DefaultHandshakeTimeout)
 	size("MaxPayload", &c.MaxPayload, DefaultMaxPayload, 1)
 	size("SendBuffer", &c.SendBuffer, DefaultSendBuffer, 1<<10)

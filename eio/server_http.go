@@ -13,11 +13,7 @@ import (
 // behind middleware that wraps the writer; it does not work behind http.TimeoutHandler.
 func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !srv.matches(r) {
-		if h := srv.fallback.Load(); h != nil {
-			(*h).ServeHTTP(w, r)
-			return
-		}
-		http.NotFound(w, r)
+		srv.serveForeign(w, r)
 		return
 	}
 	srv.limitBody(w, r)
