@@ -13,20 +13,26 @@ import (
 	"github.com/epio-go/epio/pool"
 )
 
+// coding returns the content coding of an answer to r with size bytes, or "", and says in the headers
+// of w that the answer depends on that.
+//
+// Source: RFC 9110 sections 8.4 and 12.5.
+func (srv *Server) coding(w http.ResponseWriter, r *http.Request, compress bool, size int) string {
+	h := w.Header()
+	switch {
+	case srv.cfg.DisableHTTPCompression, !compress, size < srv.cfg.HTTPCompressionThreshold,
+		h.Get("Content-Encoding") != "", !unwrapped(w):
+		return ""
+	}
+	h.Add("Vary", "Accept-Encoding")
+	return coding.Choose(r.Header["Accept-Encoding"])
+}
+
 // compressed returns body, which it takes, as the client of r wants to have it, and says so in
 // the headers of w. In the end the answer to a poll is in memory at its smaller size while the client
 // reads it at its own pace; the compressor is free by then.
-//
-// Source: RFC 9110 sections 8.4 and 12.5.
 func (srv *Server) compressed(w http.ResponseWriter, r *http.Request, body payload) *pool.Buf {
-	h := w.Header()
-	switch {
-	case srv.cfg.DisableHTTPCompression, !body.compress, len(body.B) < srv.cfg.HTTPCompressionThreshold,
-		h.Get("Content-Encoding") != "", !unwrapped(w):
-		return body.Buf
-	}
-	h.Add("Vary", "Accept-Encoding")
-	encoding := coding.Choose(r.Header["Accept-Encoding"])
+	encoding := srv.coding(w, r, body.compress, len(body.B))
 	if encoding == "" {
 		return body.Buf
 	}
@@ -35,7 +41,7 @@ func (srv *Server) compressed(w http.ResponseWriter, r *http.Request, body paylo
 		z.Release()
 		return body.Buf
 	}
-	h.Set("Content-Encoding", encoding)
+	w.Header().Set("Content-Encoding", encoding)
 	body.Release()
 	return z
 }
@@ -62,22 +68,32 @@ var (
 
 // encodeBody returns body in a content coding. The caller releases it.
 func encodeBody(name string, body []byte) *pool.Buf {
+	out := bufWriter{pool.Get(len(body))}
+	err := encode(name, out, func(w io.Writer) error {
+		_, err := w.Write(body)
+		return err
+	})
+	if err != nil {
+		panic(err) // bufWriter does not fail
+	}
+	return out.Buf
+}
+
+// encode writes what body writes to w in a content coding. It returns the first error of w.
+func encode(name string, w io.Writer, body func(io.Writer) error) error {
 	encoders := &gzips
 	if name == coding.Deflate {
 		encoders = &zlibs
 	}
 	e := encoders.Get().(encoder)
 	defer encoders.Put(e)
-	out := bufWriter{pool.Get(len(body))}
-	e.Reset(out)
-	if _, err := e.Write(body); err != nil {
-		panic(err) // bufWriter does not fail
+	e.Reset(w)
+	err := body(e)
+	if err == nil {
+		err = e.Close()
 	}
-	if err := e.Close(); err != nil {
-		panic(err)
-	}
-	e.Reset(io.Discard) // keeps no buffer that has gone back
-	return out.Buf
+	e.Reset(io.Discard) // keeps nothing that has gone back
+	return err
 }
 
 // bufWriter is a pool.Buf as an io.Writer.

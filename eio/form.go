@@ -81,9 +81,11 @@ func (s *Session) parseBinary(p []byte) codec.Packet {
 	return codec.Packet{Type: codec.Message, Binary: true, Data: p}
 }
 
-// payload is the body of an answer to a poll.
+// payload is the body of an answer to a poll: complete in Buf, or to be streamed from frames.
 type payload struct {
 	*pool.Buf
+	frames   []*pool.Frame // a reference to each; Buf is nil then
+	size     int           // of what is to be streamed, in bytes
 	form     codec.Form
 	binary   bool // a binary payload of Engine.IO v3
 	compress bool // not all of it is marked as not to be compressed
@@ -97,7 +99,7 @@ type payload struct {
 // it; there, a payload without any is text all the same.
 func newPayload(f codec.Form, frames ...*pool.Frame) payload {
 	p := payload{form: f}
-	n := 32 // a NOOP and a CLOSE
+	n := 0
 	for _, frame := range frames {
 		p.compress = p.compress || !frame.NoCompress()
 		if f.V3() {
@@ -107,7 +109,12 @@ func newPayload(f codec.Form, frames ...*pool.Frame) payload {
 			n += codec.PayloadLen(frame.Bytes()) + 1
 		}
 	}
-	p.Buf = pool.Get(n)
+	if n > streamFrom && !f.V3() {
+		p.frames = make([]*pool.Frame, 0, len(frames)+1)
+		p.size = -1 // no separator in front of the first
+	} else {
+		p.Buf = pool.Get(n + 32) // a NOOP and a CLOSE
+	}
 	for _, frame := range frames {
 		p.add(frame)
 	}
@@ -115,8 +122,12 @@ func newPayload(f codec.Form, frames ...*pool.Frame) payload {
 }
 
 // add appends the packets in frame. It borrows frame.
-func (p payload) add(frame *pool.Frame) {
+func (p *payload) add(frame *pool.Frame) {
 	switch {
+	case p.frames != nil:
+		frame.Retain(1)
+		p.frames = append(p.frames, frame)
+		p.size += codec.PayloadLen(frame.Bytes()) + 1
 	case !p.form.V3():
 		p.B = codec.AppendPayload(p.B, frame.Bytes())
 	case p.binary:
@@ -126,8 +137,36 @@ func (p payload) add(frame *pool.Frame) {
 	}
 }
 
+// empty reports whether nothing has been added.
+func (p *payload) empty() bool { return p.frames == nil && len(p.B) == 0 }
+
+// gather puts a payload together that was to be streamed.
+func (p *payload) gather() {
+	if p.frames == nil {
+		return
+	}
+	frames := p.frames
+	p.frames = nil
+	p.Buf = pool.Get(p.size)
+	for _, f := range frames {
+		p.add(f)
+		f.Release()
+	}
+}
+
+// Release gives the memory back.
+func (p *payload) Release() {
+	for _, f := range p.frames {
+		f.Release()
+	}
+	if p.Buf != nil {
+		p.Buf.Release()
+	}
+	p.frames, p.Buf = nil, nil
+}
+
 // contentType returns the payload's media type.
-func (p payload) contentType() string {
+func (p *payload) contentType() string {
 	if p.binary {
 		return "application/octet-stream"
 	}

@@ -95,7 +95,7 @@ func (o *outbox) payload(reply action, f codec.Form) payload {
 		f.ReleaseSent()
 	}
 	o.frames, o.bytes = nil, 0
-	if len(p.B) == 0 && reply != doClosePoll {
+	if p.empty() && reply != doClosePoll {
 		p.add(codec.NoopFrame)
 	}
 	if reply.has(doClosePoll) {

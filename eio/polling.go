@@ -125,9 +125,14 @@ func (s *Session) refusePolling(w http.ResponseWriter, r *http.Request, q *query
 // body.
 func (srv *Server) writePayload(w http.ResponseWriter, r *http.Request, body payload, script string, initial bool) {
 	if script != "" {
+		body.gather()
 		body.Buf = newScript(script, body.Buf)
 	}
 	srv.pollingHeaders(w.Header(), r, initial)
+	if body.frames != nil {
+		body.send(srv, w, r)
+		return
+	}
 	body.Buf = srv.compressed(w, r, body)
 	writeBody(w, http.StatusOK, body.contentType(), body.B)
 	body.Release()
