@@ -175,7 +175,7 @@ func TestDrainHookSlowClient(t *testing.T) {
 		r := d.open(t, Config{Hooks: h, SendBuffer: 16 << 20}, &app{})
 		c := r.websocket()
 		s := r.session()
-		chunk := make([]byte, 100<<10)
+		chunk := make([]byte, 500<<10) // more than the connection takes unread
 		for range 20 {
 			if err := s.SendMessage(chunk, true); err != nil {
 				t.Fatal(err)
