@@ -3,6 +3,7 @@ package codec
 import (
 	"encoding/binary"
 	"iter"
+	"math"
 
 	"github.com/gobwas/ws"
 )
@@ -76,4 +77,22 @@ func Parts(b []byte) iter.Seq2[bool, []byte] {
 			}
 		}
 	}
+}
+
+// AttachmentsIn returns how many attachments the Socket.IO packet at the start of a frame's content
+// announces: 2 for "452-[…]" and 0 for whatever has none, msgpack included.
+func AttachmentsIn(frame []byte) int {
+	if len(frame) < 2 || frame[0] != finBit|byte(ws.OpText) {
+		return 0
+	}
+	p, _, _ := NextPart(frame)
+	if len(p) < 3 || p[0] != byte(Message) || p[1] != '0'+byte(BinaryEvent) && p[1] != '0'+byte(BinaryAck) {
+		return 0
+	}
+	end := scanDigits(p, 2)
+	n, ok := atoi(p[2:end])
+	if !ok || end == len(p) || p[end] != '-' {
+		return 0
+	}
+	return int(min(n, math.MaxInt32))
 }

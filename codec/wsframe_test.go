@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"math"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -75,4 +76,24 @@ func leakCheck(t *testing.T) {
 			t.Errorf("%d pooled blocks were not released", n)
 		}
 	})
+}
+
+func TestAttachmentsIn(t *testing.T) {
+	for packet, want := range map[string]int{
+		`452-["e",{"_placeholder":true,"num":0}]`: 2, `4612-/n,7[1]`: 12, `451-`: 1,
+		`42["e"]`: 0, `43["e"]`: 0, `42["451-"]`: 0, "4": 0, "2": 0, "": 0, "45": 0, "45-": 0, "45x-": 0, "4512": 0,
+		"4599999999999999999999-": 0, "45999999999999-": math.MaxInt32, "352-": 0,
+	} {
+		f := append(AppendWSHeader(nil, ws.OpText, len(packet)), packet...)
+		if got := AttachmentsIn(append(f, 0x82, 0)); got != want {
+			t.Errorf("%q: %d, want %d", packet, got, want)
+		}
+		f[0] = 0x82
+		if got := AttachmentsIn(f); got != 0 {
+			t.Errorf("binary %q: %d", packet, got)
+		}
+	}
+	if AttachmentsIn(nil) != 0 || AttachmentsIn([]byte{0x81}) != 0 {
+		t.Error("nothing has attachments")
+	}
 }

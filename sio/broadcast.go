@@ -44,6 +44,7 @@ func (s *Socket) emit(event string, id int64, args []any, flags adapter.Flags) e
 	if err != nil {
 		return fmt.Errorf("sio: encode %q: %w", event, err)
 	}
+	s.c.srv.warnAttachments(event, f)
 	if flags.Has(adapter.NoCompress) {
 		f.SetNoCompress()
 	}
@@ -137,6 +138,7 @@ func (t *Target) newBroadcast(event string, args []any, g *gathering) (*broadcas
 			b.finish()
 			return nil, fmt.Errorf("sio: encode %q: %w", event, err)
 		}
+		ns.srv.warnAttachments(event, f)
 		if t.flags.Has(adapter.NoCompress) {
 			f.SetNoCompress()
 		}

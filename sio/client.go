@@ -23,6 +23,7 @@ type client struct {
 	first *Socket            // the only socket of most connections
 	more  map[string]*Socket // the others, by namespace
 	timer *connectTimer      // nil once a namespace was joined
+	rest  *incomplete        // nil while no attachments are outstanding
 	load  load
 	ended bool
 }
@@ -81,9 +82,14 @@ func (h *sessions) Message(sess *eio.Session, data []byte, binary bool) {
 		c.violation(err)
 		return
 	}
-	if in != nil {
-		c.packet(in)
+	if in == nil {
+		c.partial()
+		return
 	}
+	if in.Attachments() > 0 {
+		c.whole()
+	}
+	c.packet(in)
 }
 
 // Close implements eio.Handler.
@@ -97,11 +103,14 @@ func (h *sessions) Close(sess *eio.Session, r eio.Reason, err error) {
 	c.ended = true
 	all := c.socketsLocked()
 	c.first, c.more = nil, nil
-	t := c.timer
-	c.timer = nil
+	t, rest := c.timer, c.rest
+	c.timer, c.rest = nil, nil
 	c.mu.Unlock()
 	if t != nil {
 		t.Stop()
+	}
+	if rest != nil {
+		rest.Stop()
 	}
 	for _, s := range all {
 		s.leave(Reason(r))

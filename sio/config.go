@@ -14,12 +14,13 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultPath           = "/socket.io"
-	DefaultConnectTimeout = 45 * time.Second
-	DefaultAckTimeout     = 30 * time.Second
-	DefaultQueueEvents    = 256
-	DefaultQueueBytes     = 1 << 20
-	DefaultMaxNamespaces  = 1000
+	DefaultPath              = "/socket.io"
+	DefaultConnectTimeout    = 45 * time.Second
+	DefaultAckTimeout        = 30 * time.Second
+	DefaultAttachmentTimeout = 45 * time.Second
+	DefaultQueueEvents       = 256
+	DefaultQueueBytes        = 1 << 20
+	DefaultMaxNamespaces     = 1000
 )
 
 // Config configures a Server. The zero value works: it has the reference server's
@@ -63,6 +64,12 @@ type Config struct {
 	// Limits bounds single packets: attachments, nesting. The default of
 	// MaxAttachmentBytes is ten times Engine.MaxPayload here.
 	Limits codec.Limits
+
+	// AttachmentTimeout is the longest wait for the next attachment of a packet that has announced
+	// more. When it is over the connection is closed, with the reason ParseError. Without it
+	// a client could leave packets unfinished for ever and keep their memory. The default, 45 s, is
+	// as long as a client may be silent with the default heartbeat.
+	AttachmentTimeout time.Duration
 
 	// Parser is the wire format of packets: codec.JSON, which clients speak by
 	// default, or codec.Msgpack, for clients with the option
@@ -124,6 +131,7 @@ func (c Config) normalize() (Config, error) {
 		c.Engine.Files = files
 	}
 	duration("ConnectTimeout", &c.ConnectTimeout, DefaultConnectTimeout)
+	duration("AttachmentTimeout", &c.AttachmentTimeout, DefaultAttachmentTimeout)
 	duration("AckTimeout", &c.AckTimeout, DefaultAckTimeout)
 	positive("QueueEvents", &c.QueueEvents, DefaultQueueEvents)
 	positive("QueueBytes", &c.QueueBytes, DefaultQueueBytes)

@@ -14,7 +14,7 @@ import (
 
 func TestAllConfigProblemsAreReportedTogether(t *testing.T) {
 	cfg := Config{
-		ConnectTimeout: -1, AckTimeout: -1, QueueEvents: -1, QueueBytes: -1, MaxNamespaces: -1,
+		ConnectTimeout: -1, AckTimeout: -1, AttachmentTimeout: -1, QueueEvents: -1, QueueBytes: -1, MaxNamespaces: -1,
 		WhenFull: 7, Limits: codec.Limits{MaxDepth: -1},
 		Engine: eio.Config{Path: "nope", PingInterval: -1, MaxPayload: -1, SendBuffer: -1},
 	}
@@ -43,7 +43,7 @@ func TestAllConfigProblemsAreReportedTogether(t *testing.T) {
 	}
 	walk(err)
 	want := []string{
-		"AckTimeout", "ConnectTimeout", "Engine.MaxPayload", "Engine.Path", "Engine.PingInterval", "Engine.SendBuffer",
+		"AckTimeout", "AttachmentTimeout", "ConnectTimeout", "Engine.MaxPayload", "Engine.Path", "Engine.PingInterval", "Engine.SendBuffer",
 		"Limits", "MaxNamespaces", "QueueBytes", "QueueEvents", "WhenFull",
 	}
 	if fields := slices.Sorted(maps.Keys(got)); !slices.Equal(fields, want) {

@@ -94,6 +94,7 @@ func (m *Message) Ack(args ...any) error {
 		f.Release()
 		return nil
 	}
+	m.warnAnswer(f)
 	return m.s.send(f)
 }
 

@@ -32,6 +32,7 @@ type Server struct {
 	busy  busy
 
 	workers workers
+	warned  manyAttachments
 
 	mu sync.Mutex
 	// guarded by mu
