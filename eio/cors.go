@@ -102,7 +102,6 @@ func (o *CORSOptions) set(h http.Header, origin string, r *http.Request) {
 // preflight answers an OPTIONS request. Headers of set are present already.
 func (o *CORSOptions) preflight(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Del("Access-Control-Expose-Headers")
 	h.Set("Access-Control-Allow-Methods", strings.Join(o.Methods, ","))
 	if len(o.AllowedHeaders) > 0 {
 		h.Set("Access-Control-Allow-Headers", strings.Join(o.AllowedHeaders, ","))

@@ -1,8 +1,11 @@
 package eio
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -72,7 +75,7 @@ func TestCORSPreflight(t *testing.T) {
 		r := d.open(t, Config{CORS: &CORSOptions{Origins: []string{"https://a.example"}, Credentials: true, ExposedHeaders: []string{"X-A"}}}, nil)
 		p := r.do("OPTIONS", pollingPath, "", "Origin", "https://a.example", "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "x-one, x-two")
 		p.want(204, "")
-		want := "Allow-Credentials=true; Allow-Headers=x-one, x-two; Allow-Methods=GET,HEAD,PUT,PATCH,POST,DELETE; Allow-Origin=https://a.example; Vary=Origin, Access-Control-Request-Headers"
+		want := "Allow-Credentials=true; Allow-Headers=x-one, x-two; Allow-Methods=GET,HEAD,PUT,PATCH,POST,DELETE; Allow-Origin=https://a.example; Expose-Headers=X-A; Vary=Origin, Access-Control-Request-Headers"
 		if got := corsHeaders(p.header); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
@@ -86,4 +89,59 @@ func TestCORSPreflight(t *testing.T) {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	})
+}
+
+// TestCORSLikeNode compares with what the package of the reference was seen to answer.
+func TestCORSLikeNode(t *testing.T) {
+	two := []string{"https://a.example", "https://b.example"}
+	configs := map[string]*CORSOptions{
+		"star":    {Origins: []string{"*"}},
+		"fixed":   {Origins: two[:1]},
+		"list":    {Origins: two, Credentials: true},
+		"reflect": {Reflect: true, Credentials: true},
+		"exposed": {Origins: two, ExposedHeaders: []string{"X-A"}, AllowedHeaders: []string{"X-B"}, MaxAge: time.Minute},
+	}
+	golden, err := os.ReadFile("testdata/cors.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for line := range strings.Lines(string(golden)) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "#") {
+			continue
+		}
+		request, want, _ := strings.Cut(line, " -> ")
+		f := strings.Fields(request)
+		r := httptest.NewRequest(f[1], pollingPath, nil)
+		if f[2] != "-" {
+			r.Header.Set("Origin", f[2])
+		}
+		if len(f) > 3 {
+			r.Header.Set("Access-Control-Request-Method", f[3])
+			if f[2] == "https://a.example" {
+				r.Header.Set("Access-Control-Request-Headers", "x-b,content-type")
+			}
+		}
+		srv, err := NewServer(Config{CORS: configs[f[0]]}, silent{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		srv.ServeHTTP(w, r)
+		srv.Close()
+		var headers []string
+		for name, values := range w.Header() {
+			if name = strings.ToLower(name); name == "vary" || strings.HasPrefix(name, "access-control-") {
+				headers = append(headers, strings.TrimPrefix(name, "access-control-")+"="+strings.Join(values, ", "))
+			}
+		}
+		slices.Sort(headers)
+		if got := strings.TrimSpace(fmt.Sprint(w.Code, " ", strings.Join(headers, " "))); got != want {
+			t.Errorf("%s: got  %s\nwant %s", request, got, want)
+		}
+		rows++
+	}
+	if rows != 30 {
+		t.Errorf("%d rows, want 30", rows)
+	}
 }
