@@ -64,6 +64,9 @@ func TestPacketHooks(t *testing.T) {
 		sid := r.poll()
 		s := r.session()
 		l.want(t, nil)
+		if s.Writable() || s.Upgraded() {
+			t.Errorf("writable without a poll (%v), or upgraded (%v)", s.Writable(), s.Upgraded())
+		}
 
 		s.SendMessage([]byte("a"), false)
 		s.SendAll(Message{Data: []byte("b")}, Message{Data: []byte("c"), Binary: true})
@@ -71,6 +74,9 @@ func TestPacketHooks(t *testing.T) {
 		r.get(sid).want(200, "4a\x1e4b\x1ebYw==")
 		l.want(t, nil, "flush 3", "drain")
 		answer := r.parked(sid)
+		if !s.Writable() {
+			t.Error("not writable though a poll is parked")
+		}
 		if !s.SendMessageVolatile([]byte("v"), false) || s.SendMessageVolatile([]byte("w"), true) {
 			t.Error("one of two volatile messages should have been taken")
 		}
@@ -88,6 +94,9 @@ func TestPacketHooks(t *testing.T) {
 		c.want("4waits")
 		l.want(t, []string{"out message false waits"}, "upgraded to websocket", "flush 1", "drain")
 
+		if !s.Writable() || !s.Upgraded() {
+			t.Errorf("writable %v, upgraded %v", s.Writable(), s.Upgraded())
+		}
 		c.send("4x")
 		r.wantSaid("x", "0x79", "x")
 		l.want(t, []string{"in message false x"})
@@ -125,8 +134,8 @@ func TestPacketHooks(t *testing.T) {
 		c.send("1")
 		r.wantClose(TransportClose)
 		l.want(t, []string{"in close false"})
-		if s.SendMessage([]byte("x"), false) == nil {
-			t.Error("sent on a closed session")
+		if s.SendMessage([]byte("x"), false) == nil || s.Writable() {
+			t.Error("sent on a closed session, or could have been")
 		}
 	}
 	eachDoor(t, run)
@@ -182,7 +191,7 @@ func TestDrainHookSlowClient(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second) // fake time: everything that can happen has happened
-		if len(l.later) != 0 || s.Buffered() == 0 {
+		if len(l.later) != 0 || s.Buffered() == 0 || s.Writable() {
 			t.Fatalf("%d drains, %d bytes wait", len(l.later), s.Buffered())
 		}
 		for range 20 {

@@ -83,3 +83,19 @@ func (s *Session) SendMessageVolatile(data []byte, binary bool) bool {
 	}
 	return s.SendVolatile(codec.NewTextFrame(codec.Message, data))
 }
+
+// Writable reports whether the transport would take a packet at once, that is, whether SendVolatile would
+// take one now: nothing is on its way on the WebSocket, or a poll is parked that nobody has answered.
+func (s *Session) Writable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.m.phase != phaseOpen:
+		return false
+	case s.conn.Load() != nil:
+		return s.conn.Load().Buffered() == 0
+	case s.m.transport == WebSocket:
+		return len(s.out.frames) == 0
+	}
+	return s.out.writable()
+}

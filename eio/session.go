@@ -40,6 +40,7 @@ type Session struct {
 	busy    bool // Open or Message is running, or may run at any moment
 	owed    bool // whoever is busy has to call Handler.Close with ending
 	marked  bool // Hooks.Drain has a mark in the queue of conn
+	moved   bool // it began on another transport
 	m       machine
 	armed   time.Duration // what timer is set to
 	timer   engine.Timer
@@ -100,6 +101,13 @@ func (s *Session) Upgrading() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.m.candidate != stageNone
+}
+
+// Upgraded reports whether the session has moved to another transport than it began on.
+func (s *Session) Upgraded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.moved
 }
 
 // Closed reports whether the session is over for the application.
@@ -274,6 +282,7 @@ func (s *Session) switchLocked() {
 	s.base64 = s.cand.base64
 	s.setDeflate(s.cand.rd.deflate)
 	s.cand.switched = true
+	s.moved = true
 	s.upgraded(WebSocket)
 	s.attachLocked(s.cand.conn)
 	s.cand.conn.Resume()
