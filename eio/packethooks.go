@@ -18,7 +18,7 @@ import (
 //
 // All the others run one after the other on a goroutine of their own, shortly after what
 // they report. They may call anything but Close and Shutdown of the server. One that blocks
-// delays the following ones, of all sessions.
+// delays the following ones, of all sessions, and what waits for it takes memory.
 type Hooks struct {
 	// Packet is told of every valid packet that the main transport of an open session
 	// receives, before it takes effect. p.Data is borrowed until it returns. Packets of a
