@@ -2,8 +2,11 @@ package pool
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"github.com/epio-go/epio/internal/invariants"
 )
@@ -144,5 +147,36 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 		f.ReleaseN(4)
 	}); n > 0 {
 		t.Errorf("%v allocations per frame", n)
+	}
+}
+
+func TestNotify(t *testing.T) {
+	var log []string
+	f := Copy([]byte("a")).Seal(0)
+	f.SetNotify(func(sent bool) { log = append(log, fmt.Sprint("a ", sent)) })
+	f.Retain(1)
+	f.ReleaseSent()
+	if len(log) != 0 {
+		t.Error("told though somebody holds the frame")
+	}
+	f.Release()
+	g := Copy([]byte("b")).Seal(0)
+	g.SetNotify(func(sent bool) { log = append(log, fmt.Sprint("b ", sent)) })
+	h := Copy([]byte("c")).Seal(0)
+	g.MoveNotify(h)
+	g.ReleaseSent()
+	h.Release()
+	var next []*Frame // whoever gets the memory next inherits nothing
+	for range 8 {
+		next = append(next, Get(1).Seal(0))
+	}
+	for _, f := range next {
+		f.ReleaseSent()
+	}
+	if want := []string{"a true", "b false"}; !slices.Equal(log, want) {
+		t.Errorf("got %q, want %q", log, want)
+	}
+	if s := unsafe.Sizeof(Buf{}); s > 48 {
+		t.Errorf("a buffer's header has %d bytes, more than its size class of 48", s)
 	}
 }
