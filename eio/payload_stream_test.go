@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -213,13 +214,17 @@ func TestStreamMemory(t *testing.T) {
 		out.buf.Release()
 		p.Release()
 	}
-	answer()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	answer()
-	runtime.ReadMemStats(&after)
-	if n := after.TotalAlloc - before.TotalAlloc; n > 64<<10 {
-		t.Errorf("an answer of 4 MiB allocates %d bytes", n)
+	// The least of several rounds: the collector may take the pooled compressor in between.
+	least := uint64(math.MaxUint64)
+	for range 10 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		answer()
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
+	}
+	if least > 64<<10 {
+		t.Errorf("an answer of 4 MiB allocates %d bytes", least)
 	}
 }
 
