@@ -44,8 +44,8 @@ type Hooks struct {
 	Upgrade func(s *Session, t Transport)
 }
 
-// received reports a packet from the main transport.
-func (s *Session) received(p codec.Packet) {
+// observe reports a packet from the main transport.
+func (s *Session) observe(p codec.Packet) {
 	h := s.srv.cfg.Hooks
 	if s.Closed() {
 		return

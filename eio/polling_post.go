@@ -113,7 +113,7 @@ func (s *Session) receive(ctx context.Context, p *post, packets codec.PayloadRea
 			return
 		}
 		if s.srv.cfg.Hooks != nil && err == nil {
-			s.received(packet)
+			s.observe(packet)
 		}
 		s.mu.Lock()
 		if err != nil {

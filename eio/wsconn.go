@@ -104,7 +104,7 @@ func (s *Session) message(c *engine.Conn, m *wsMessage) bool {
 		return true
 	}
 	if s.srv.cfg.Hooks != nil && err == nil {
-		s.received(packet)
+		s.observe(packet)
 	}
 	s.mu.Lock()
 	if err == nil && s.m.passes(packet.Type) {
