@@ -94,7 +94,7 @@ func (s *Session) Writable() bool {
 		return false
 	case s.conn.Load() != nil:
 		return s.conn.Load().Buffered() == 0
-	case s.m.transport == WebSocket:
+	case s.m.transport != Polling: // on its way into the engine
 		return len(s.out.frames) == 0
 	}
 	return s.out.writable()

@@ -283,7 +283,7 @@ func (s *Session) switchLocked() {
 	s.setDeflate(s.cand.rd.deflate)
 	s.cand.switched = true
 	s.moved = true
-	s.upgraded(WebSocket)
+	s.upgraded(s.m.transport)
 	s.attachLocked(s.cand.conn)
 	s.cand.conn.Resume()
 	s.cand = nil
