@@ -245,7 +245,8 @@ func batchIsFlushed(t *testing.T, cl *cluster) {
 		}
 		s.mu.Lock()
 		for _, b := range s.batches {
-			if b != adapter.Batch(f) {
+			// A packet that comes back from a log has lost its sender's batch.
+			if b != adapter.Batch(f) && (b != nil || !cl.logs) {
 				t.Errorf("Deliver got batch %v", b)
 			}
 		}

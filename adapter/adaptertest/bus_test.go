@@ -209,20 +209,19 @@ func (n *node) ServerSideCall(ctx context.Context, event string, args []any) ([]
 	return all, nil
 }
 
+func newBus(t *testing.T, hosts []adapter.Host) []adapter.Adapter {
+	b := new(bus)
+	var nodes []adapter.Adapter
+	for _, h := range hosts {
+		n := newNode(b, h)
+		if err := n.Init(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
 func TestContract(t *testing.T) {
-	adaptertest.Run(t, adaptertest.Config{
-		Servers: 3,
-		New: func(t *testing.T, hosts []adapter.Host) []adapter.Adapter {
-			b := new(bus)
-			var nodes []adapter.Adapter
-			for _, h := range hosts {
-				n := newNode(b, h)
-				if err := n.Init(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				nodes = append(nodes, n)
-			}
-			return nodes
-		},
-	})
+	adaptertest.Run(t, adaptertest.Config{Servers: 3, New: newBus})
 }

@@ -19,10 +19,11 @@ type server struct {
 	a       adapter.Adapter // guarded by mu; Init may already bring messages
 	events  []string        // guarded by mu: server-side events as event(args)
 	mute    bool            // guarded by mu: calls are not answered
+	keeps   []*socket       // guarded by mu: those that Evict finds
 	answers sync.WaitGroup
 }
 
-var _ adapter.Host = (*server)(nil)
+var _ adapter.RecoveryHost = (*server)(nil)
 
 func (s *server) setAdapter(a adapter.Adapter) {
 	s.mu.Lock()
@@ -51,8 +52,10 @@ func (s *server) attach(id string) *socket {
 	return so
 }
 
-// Broadcast is the adapter's, with the answers of local sockets.
-func (s *server) Broadcast(p *packet, o adapter.Opts) error { return s.adapter().Broadcast(p, o) }
+// Broadcast is the adapter's.
+func (s *server) Broadcast(p adapter.Packet, o adapter.Opts) error {
+	return s.adapter().Broadcast(p, o)
+}
 
 // Namespace implements [adapter.Host].
 func (s *server) Namespace() string { return "/adaptertest" }
@@ -67,6 +70,41 @@ func (s *server) BroadcastLocal(event string, args []any, o adapter.Opts, ack fu
 		return 0
 	}
 	p := &packet{event: event, args: args, ack: ack}
+	return s.deliver(a, p, o)
+}
+
+// BroadcastLogged implements [adapter.RecoveryHost].
+func (s *server) BroadcastLogged(event string, args []any, o adapter.Opts, offset string) int {
+	a := s.adapter()
+	if a == nil {
+		return 0
+	}
+	return s.deliver(a, &packet{event: event, args: args, offset: offset}, o)
+}
+
+// Evict implements [adapter.RecoveryHost].
+func (s *server) Evict(_ context.Context, pid string) bool {
+	s.mu.Lock()
+	i := slices.IndexFunc(s.keeps, func(so *socket) bool { return so.pid == pid })
+	if i < 0 {
+		s.mu.Unlock()
+		return false
+	}
+	so := s.keeps[i]
+	s.keeps = slices.Delete(s.keeps, i, i+1)
+	s.mu.Unlock()
+	so.away()
+	return true
+}
+
+// keep has Evict find so.
+func (s *server) keep(so *socket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keeps = append(s.keeps, so)
+}
+
+func (s *server) deliver(a adapter.Adapter, p *packet, o adapter.Opts) int {
 	n := a.Index().Broadcast(p, o)
 	s.answer(p)
 	return n

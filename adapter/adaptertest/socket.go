@@ -15,6 +15,8 @@ type packet struct {
 	event string
 	args  []any
 	ack   func(id string, arg any)
+	// offset is the packet's place in the log; set before it is delivered.
+	offset string
 
 	mu  sync.Mutex
 	ids []string // guarded by mu: who got it
@@ -31,8 +33,9 @@ func (p *packet) receivers() []string {
 
 // received is one event as a socket got it.
 type received struct {
-	event string
-	args  []any
+	event  string
+	args   []any
+	offset string
 }
 
 // socket keeps what it gets.
@@ -40,8 +43,10 @@ type socket struct {
 	adapter.Member
 	server *server
 	id     string
+	pid    string
 
 	mu           sync.Mutex
+	offset       string     // guarded by mu: the last one, at first that of the admission
 	got          []received // guarded by mu
 	mark         int        // guarded by mu: the last marker
 	batches      []adapter.Batch
@@ -55,18 +60,32 @@ func (s *socket) ID() string { return s.id }
 func (s *socket) Deliver(p adapter.Packet, b adapter.Batch) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	r := received{event: p.Event(), args: p.Args()}
+	switch p := p.(type) {
+	case *packet:
+		p.mu.Lock()
+		p.ids = append(p.ids, s.id)
+		p.mu.Unlock()
+		r.offset = p.offset
+	case *loggable:
+		r.offset = p.offset
+	}
+	if r.offset != "" {
+		s.offset = r.offset
+	}
 	if p.Event() == marker {
 		s.mark = max(s.mark, number(p.Args()[0]))
 		return true
 	}
-	s.got = append(s.got, received{p.Event(), p.Args()})
+	s.got = append(s.got, r)
 	s.batches = append(s.batches, b)
-	if p, ok := p.(*packet); ok {
-		p.mu.Lock()
-		p.ids = append(p.ids, s.id)
-		p.mu.Unlock()
-	}
 	return true
+}
+
+func (s *socket) lastOffset() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.offset
 }
 
 func (s *socket) Disconnect(close bool) {

@@ -2,6 +2,7 @@ package adaptertest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,10 +20,21 @@ type Config struct {
 	// suite calls Close; New may register further clean-up with t.
 	New func(t *testing.T, hosts []adapter.Host) []adapter.Adapter
 
+	// NewRecovery, if not nil, is New for adapters that implement [adapter.Recovery]:
+	// it calls EnableRecovery(host, c) before Init. The whole suite then runs a second
+	// time with these, and the part about recovery as well.
+	NewRecovery func(t *testing.T, hosts []adapter.RecoveryHost, c adapter.RecoveryConfig) []adapter.Adapter
+
+	// Evicts says that RestoreSession asks other servers for the session, by way of
+	// [adapter.RecoveryHost].Evict.
+	Evicts bool
+
 	// Synced, if not nil, returns when what the sockets joined and left has
 	// taken effect in the whole cluster, for adapters that subscribe to rooms in
 	// the background. The suite calls it before it relies on that.
 	Synced func(t *testing.T, adapters []adapter.Adapter)
+
+	logs bool // New is NewRecovery
 
 	// Wait bounds everything that must happen; 0 means 10 s. Only failing
 	// tests wait that long.
@@ -76,13 +88,42 @@ func Run(t *testing.T, c Config) {
 				t.Run(tc.name, func(t *testing.T) { tc.run(t, newCluster(t, c, n)) })
 			}
 		})
+		if c.NewRecovery == nil {
+			continue
+		}
+		t.Run(name+" with recovery", func(t *testing.T) {
+			rc := c.withRecovery()
+			for _, tc := range slices.Concat(cases, recoveryCases) {
+				t.Run(tc.name, func(t *testing.T) { tc.run(t, newCluster(t, rc, n)) })
+			}
+		})
 	}
+}
+
+// withRecovery returns c with adapters that have recovery switched on.
+func (c Config) withRecovery() Config {
+	c.logs = true
+	c.New = func(t *testing.T, hosts []adapter.Host) []adapter.Adapter {
+		var all []adapter.RecoveryHost
+		for _, h := range hosts {
+			all = append(all, h.(adapter.RecoveryHost))
+		}
+		return c.NewRecovery(t, all, adapter.RecoveryConfig{
+			MaxDisconnection: time.Minute,
+			LogPackets:       10_000,
+			LogBytes:         10 << 20,
+			Sessions:         100,
+		})
+	}
+	return c
 }
 
 // cluster is the servers of one case.
 type cluster struct {
 	t       *testing.T
 	wait    time.Duration
+	evicts  bool
+	logs    bool // recovery is on
 	synced  func()
 	servers []*server
 	sockets []*socket // of all servers
@@ -90,7 +131,7 @@ type cluster struct {
 }
 
 func newCluster(t *testing.T, c Config, n int) *cluster {
-	cl := &cluster{t: t, wait: c.Wait}
+	cl := &cluster{t: t, wait: c.Wait, evicts: c.Evicts, logs: c.logs}
 	hosts := make([]adapter.Host, n)
 	for i := range n {
 		s := &server{cl: cl, n: i}
