@@ -56,6 +56,7 @@ type eventQueue struct {
 	mu      sync.Mutex
 	queue   []RoomEvent // guarded by mu
 	running bool        // guarded by mu: somebody is calling hooks
+	held    int         // guarded by mu: callers of Hold
 }
 
 // Observe calls f for every room event from now on, one at a time and in the
@@ -124,6 +125,22 @@ func (q *eventQueue) leftLocked(room, id string, last bool) {
 	}
 }
 
+// Hold keeps the index from calling hooks on this goroutine until release is called,
+// once. It is for those who join or connect sockets with a lock of their own held; they
+// call it, and release, without that lock. The events wait.
+func (x *Index) Hold() (release func()) {
+	q := &x.events
+	q.mu.Lock()
+	q.held++
+	q.mu.Unlock()
+	return func() {
+		q.mu.Lock()
+		q.held--
+		q.mu.Unlock()
+		q.drain()
+	}
+}
+
 // drain calls the hooks for everything recorded, unless somebody is at it. No
 // lock may be held.
 func (q *eventQueue) drain() {
@@ -132,12 +149,12 @@ func (q *eventQueue) drain() {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.running {
+	if q.running || q.held > 0 {
 		return
 	}
 	q.running = true
 	defer func() { q.running = false }()
-	for len(q.queue) > 0 {
+	for len(q.queue) > 0 && q.held == 0 {
 		batch := q.queue
 		q.queue = nil
 		q.callUnlocked(batch)

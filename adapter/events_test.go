@@ -91,3 +91,24 @@ func TestPanickingObserver(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+func TestHold(t *testing.T) {
+	x := NewIndex(Config{})
+	var got []string
+	x.Observe(func(e RoomEvent) { got = append(got, e.Kind.String()) })
+	one, two := x.Hold(), x.Hold()
+	a := newSock(t, x, "a")
+	mustJoin(t, x, a, "r")
+	one()
+	if got != nil {
+		t.Errorf("hooks were called while held: %v", got)
+	}
+	two()
+	if want := []string{"create-room", "join-room", "create-room", "join-room"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	x.Detach(&a.Member)
+	if len(got) != 8 {
+		t.Errorf("got %v", got)
+	}
+}

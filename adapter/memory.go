@@ -2,9 +2,12 @@ package adapter
 
 import "context"
 
-// Memory is the adapter of a server that stands alone. It adds nothing to its
-// index but the shape of [Adapter]; no method waits or fails.
-type Memory struct{ x *Index }
+// Memory is the adapter of a server that stands alone. It adds to its index the shape
+// of [Adapter], and connection state recovery if that is switched on; no method waits.
+type Memory struct {
+	x   *Index
+	rec *recovery // nil without recovery; immutable after EnableRecovery
+}
 
 var _ Adapter = (*Memory)(nil)
 
@@ -21,13 +24,23 @@ func (a *Memory) Index() *Index { return a.x }
 func (a *Memory) Init(context.Context) error { return nil }
 
 // Close implements [Adapter].
-func (a *Memory) Close(context.Context) error { return nil }
+func (a *Memory) Close(context.Context) error {
+	if a.rec != nil {
+		a.rec.close()
+	}
+	return nil
+}
 
 // ServerCount implements [Adapter]. It returns 1.
 func (a *Memory) ServerCount(context.Context) (int, error) { return 1, nil }
 
-// Broadcast implements [Adapter].
+// Broadcast implements [Adapter]. It fails when a packet for the log cannot be encoded.
 func (a *Memory) Broadcast(p Packet, o Opts) error {
+	if a.rec != nil && !o.Flags.Has(Volatile) {
+		if p, ok := p.(Loggable); ok {
+			return a.rec.broadcast(p, &o)
+		}
+	}
 	a.x.Broadcast(p, o)
 	return nil
 }

@@ -16,5 +16,12 @@ func TestMemoryContract(t *testing.T) {
 			}
 			return []adapter.Adapter{a}
 		},
+		NewRecovery: func(t *testing.T, hosts []adapter.RecoveryHost, c adapter.RecoveryConfig) []adapter.Adapter {
+			a := adapter.NewMemory(adapter.Config{})
+			if err := a.EnableRecovery(hosts[0], c); err != nil {
+				t.Fatal(err)
+			}
+			return []adapter.Adapter{a}
+		},
 	})
 }

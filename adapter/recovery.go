@@ -131,11 +131,14 @@ const MaxOffset = 128
 
 // RecoveryConfig says how much an adapter keeps.
 type RecoveryConfig struct {
-	// MaxDisconnection is how long a session is kept, and at least how far the log
-	// reaches back unless one of the limits below makes it shorter. Positive.
+	// MaxDisconnection is how long a session is kept. Positive.
 	MaxDisconnection time.Duration
+	// LogAge is how far the log reaches back, unless a limit below makes it
+	// shorter: MaxDisconnection, and the time in which a dead connection is
+	// noticed, since a client may miss packets before its session is stored.
+	LogAge time.Duration
 	// LogPackets and LogBytes limit the log of a namespace where it is in this
-	// process. Positive.
+	// process, and one replay everywhere. Positive.
 	LogPackets int
 	LogBytes   int
 	// Sessions limits the sessions stored for a namespace where they are in this
@@ -154,6 +157,10 @@ type Session struct {
 	// Data is the application's data of the socket. A networked adapter carries
 	// what its format can.
 	Data any
+	// Since is where the client's knowledge of the log begins. Replay treats older
+	// offsets like this one: a client is not told what was said before it came.
+	// Empty in a session that another implementation has stored.
+	Since string
 	// State is what the namespace has to remember, an opaque string of at most a
 	// few KiB. An adapter stores it as it is, under the name "epio" where its
 	// format has names. It is empty for a session that another implementation has
@@ -188,6 +195,22 @@ type RecoveryHost interface {
 	// true the session has been handed to PersistSession. It waits, within ctx, for
 	// the socket's handlers.
 	Evict(ctx context.Context, pid string) bool
+}
+
+// LocalLog is a [Recovery] whose log is in this process, as [Memory]'s is. It keeps
+// the packets as they were encoded for the first time, and delivers them with their
+// offsets, without a way over RecoveryHost.
+type LocalLog interface {
+	Recovery
+
+	// Logging reports whether somebody is there or may come back, so that a caller
+	// can save itself the encoding. It may report true without need.
+	Logging() bool
+
+	// Send logs p for the socket with this id and pid alone, and delivers it, if it
+	// is attached to the index. b is flushed. It reports false, and does neither,
+	// when the socket is gone for good. Errors are those of Encode.
+	Send(p Loggable, id, pid string, b Batch) (bool, error)
 }
 
 // Loggable is a [Packet] that can go into the log of [Memory], which keeps encoded

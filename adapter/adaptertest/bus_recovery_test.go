@@ -147,6 +147,9 @@ func (n *logNode) Replay(_ context.Context, s *adapter.Session, offset string, a
 	if err != nil || from < 0 {
 		return adapter.ErrOffset
 	}
+	if since, err := strconv.Atoi(s.Since); err == nil {
+		from = max(from, since)
+	}
 	l := n.ledger
 	l.mu.Lock()
 	if from > len(l.entries) {

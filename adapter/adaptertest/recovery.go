@@ -29,6 +29,7 @@ var recoveryCases = []struct {
 	{"replay selects", replaySelects},
 	{"replay carries values", replayCarriesValues},
 	{"replay from the beginning", replayFromTheBeginning},
+	{"replay from before", replayFromBefore},
 	{"bad offsets", badOffsets},
 	{"refused replay", refusedReplay},
 	{"nobody there", nobodyThere},
@@ -49,7 +50,7 @@ func (cl *cluster) admit(n int, id string, rooms ...string) *socket {
 	s.pid = "pid of " + id
 	cl.must(cl.servers[n].Index().Join(&s.Member, rooms...))
 	cl.recovery(n).Admit(func(offset string) {
-		s.offset = offset
+		s.offset, s.since = offset, offset
 		cl.must(cl.servers[n].Index().Connect(&s.Member, nil))
 	})
 	if s.offset == "" || len(s.offset) > adapter.MaxOffset {
@@ -68,6 +69,7 @@ func (s *socket) away() (pid, offset string) {
 		PID:   s.pid,
 		Rooms: n.Index().Rooms(&s.Member),
 		Data:  map[string]any{"name": s.id},
+		Since: s.since,
 		State: []byte("state of " + s.id),
 	}
 	if err := n.adapter().(adapter.Recovery).PersistSession(context.Background(), session); err != nil {
@@ -87,7 +89,7 @@ func (cl *cluster) back(n int, pid, offset string) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{server: cl.servers[n], id: session.SID, pid: session.PID, offset: offset}
+	s := &socket{server: cl.servers[n], id: session.SID, pid: session.PID, offset: offset, since: session.Since}
 	x := s.server.Index()
 	if err := x.Attach(&s.Member, s); err != nil {
 		return nil, err
@@ -240,6 +242,7 @@ func sessionCarriesState(t *testing.T, cl *cluster) {
 			PID:   "secret " + id,
 			Rooms: []string{id, "r", "odd *?[]#/é\x00 room"},
 			Data:  map[string]any{"name": "é", "list": []any{1, "two", nil, true}, "deep": map[string]any{"n": 0.5}},
+			Since: "since",
 			State: []byte("\x00\xff{state}"),
 		}
 		cl.must(cl.recovery(n).PersistSession(cl.context(), want))
@@ -253,7 +256,7 @@ func sessionCarriesState(t *testing.T, cl *cluster) {
 		slices.Sort(got.Rooms)
 		slices.Sort(want.Rooms)
 		if got.SID != want.SID || got.PID != want.PID || !slices.Equal(got.Rooms, want.Rooms) ||
-			!same(got.Data, want.Data) || string(got.State) != string(want.State) {
+			!same(got.Data, want.Data) || got.Since != want.Since || string(got.State) != string(want.State) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 		cl.recovery(n + 1).DropSession(got)
@@ -415,6 +418,21 @@ func replayFromTheBeginning(t *testing.T, cl *cluster) {
 		pid, offset = a.away()
 		cl.send(n, adapter.Opts{}, 4)
 		cl.wantNumbers(cl.mustBack(n+1, pid, offset), 4)
+	}
+}
+
+// A client is told nothing that was said before it came.
+func replayFromBefore(t *testing.T, cl *cluster) {
+	stay := cl.admit(0, "stay")
+	cl.send(0, adapter.Opts{}, 1)
+	cl.send(0, adapter.Opts{}, 2)
+	cl.settle(0)
+	before := stay.take()[0].offset
+	for n := range cl.servers {
+		pid, _ := cl.admit(n, fmt.Sprint("a", n)).away()
+		cl.send(n, adapter.Opts{}, 3)
+		cl.settle(n)
+		cl.wantNumbers(cl.mustBack(n+1, pid, before), 3)
 	}
 }
 

@@ -44,6 +44,7 @@ type socket struct {
 	server *server
 	id     string
 	pid    string
+	since  string // where its log begins
 
 	mu           sync.Mutex
 	offset       string     // guarded by mu: the last one, at first that of the admission

@@ -110,6 +110,7 @@ func (c Config) withRecovery() Config {
 		}
 		return c.NewRecovery(t, all, adapter.RecoveryConfig{
 			MaxDisconnection: time.Minute,
+			LogAge:           2 * time.Minute,
 			LogPackets:       10_000,
 			LogBytes:         10 << 20,
 			Sessions:         100,
