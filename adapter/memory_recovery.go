@@ -191,9 +191,6 @@ func (a *Memory) Replay(_ context.Context, s *Session, offset string, accept fun
 	r := a.rec
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	// Until accept has attached the socket, packets for it are logged all the same,
-	// so this order leaves no gap.
-	defer delete(r.taken, s.PID)
 	n, ok := r.log.number(offset)
 	if !ok || r.closed {
 		return ErrOffset
@@ -205,7 +202,11 @@ func (a *Memory) Replay(_ context.Context, s *Session, offset string, accept fun
 	if !ok {
 		return ErrOffset
 	}
-	return accept(missed)
+	if err := accept(missed); err != nil {
+		return err
+	}
+	delete(r.taken, s.PID) // it is a receiver now: that goes without a gap
+	return nil
 }
 
 // DropSession implements [Recovery].

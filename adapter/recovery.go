@@ -87,8 +87,8 @@ type Recovery interface {
 
 	// RestoreSession removes the session with this pid from the store and returns
 	// it, or ErrNoSession. Each stored session is returned once, whoever asks, on
-	// whichever server. The caller follows up with one call of Replay,
-	// PersistSession or DropSession.
+	// whichever server. The caller follows up with a Replay that succeeds, with
+	// PersistSession or with DropSession.
 	//
 	// In a cluster the session may not be stored yet, because another server has
 	// not noticed that the client's old connection is dead. An adapter that can

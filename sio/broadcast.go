@@ -17,7 +17,15 @@ type broadcast struct {
 	event  string
 	args   []any
 
-	forms forms // empty when nobody on this server listens; owned by the walk
+	forms forms  // empty when nobody on this server listens; owned by the walk
+	bare  *forms // without the offset; made when first needed
+
+	// of events that go into the log of recovery, or past it
+	offset   string // empty before Stamp
+	room     string // what stands for the offset in the frame until then
+	argsRoom []any  // memory for args and one more
+	mark     hash   // what clients may take for an offset, 0 for nothing
+	err      error  // of Encode, or of the delivery to a single socket
 
 	acks     *gathering // collects acknowledgements; nil without
 	ackID    uint64
@@ -37,6 +45,9 @@ func (b *broadcast) Args() []any { return b.args }
 // that is waited for, or negative. Of the flags, Volatile and NoCompress matter;
 // a volatile event has no acknowledgement.
 func (s *Socket) emit(event string, id int64, args []any, flags adapter.Flags) error {
+	if s.resume != nil && id < 0 {
+		return s.emitResumable(event, args, flags)
+	}
 	if s.state.Load() == gone {
 		return ErrClosed
 	}
@@ -86,7 +97,11 @@ func (t *Target) broadcast(event string, args []any) error {
 		return err
 	}
 	err = t.ns.connectedAdapter().Broadcast(b, b.opts())
+	encodeErr := b.err
 	b.finish()
+	if encodeErr != nil {
+		return encodeErr
+	}
 	if err != nil {
 		return fmt.Errorf("sio: publish %q: %w", event, err)
 	}
@@ -117,22 +132,22 @@ func (t *Target) deliverLocal(event string, args []any, ack func(id string, arg 
 // newBroadcast encodes the event if somebody on this server may get it. Without
 // receivers it is still checked that the event may be sent.
 func (t *Target) newBroadcast(event string, args []any, g *gathering) (*broadcast, error) {
+	b, err := t.prepareBroadcast(event, args, g)
+	if err != nil {
+		return nil, err
+	}
 	ns := t.ns
-	b := broadcasts.Get().(*broadcast)
-	b.target, b.event, b.args, b.acks = *t, event, args, g
-	id := int64(-1)
-	if g != nil {
-		b.ackID = ns.ackID.Add(1) - 1
-		id = int64(b.ackID)
-		g.id = b.ackID
+	if ns.rec != nil && g == nil {
+		if ns.rec.local != nil && ns.loggable(t.flags) {
+			return b, nil // encoded when the log asks for it
+		}
+		b.mark = misleading(event, args)
 	}
-	b.outgoing = len(ns.tbl.load().outgoing) > 0
-	o := adapter.Opts{Rooms: b.target.rooms.slice()}
-	if codec.Reserved(event) {
-		b.finish()
-		return nil, fmt.Errorf("sio: encode %q: %w", event, ErrReservedEvent)
-	}
-	if ns.index.HasReceivers(o) {
+	if ns.index.HasReceivers(adapter.Opts{Rooms: b.target.rooms.slice()}) {
+		id := int64(-1)
+		if g != nil {
+			id = int64(b.ackID)
+		}
 		f, err := ns.srv.cfg.Parser.EncodeEvent(ns.name, id, event, args)
 		if err != nil {
 			b.finish()
@@ -147,6 +162,22 @@ func (t *Target) newBroadcast(event string, args []any, g *gathering) (*broadcas
 	return b, nil
 }
 
+// prepareBroadcast is newBroadcast without the encoding.
+func (t *Target) prepareBroadcast(event string, args []any, g *gathering) (*broadcast, error) {
+	b := broadcasts.Get().(*broadcast)
+	b.target, b.event, b.args, b.acks = *t, event, args, g
+	if g != nil {
+		b.ackID = t.ns.ackID.Add(1) - 1
+		g.id = b.ackID
+	}
+	b.outgoing = len(t.ns.tbl.load().outgoing) > 0
+	if codec.Reserved(event) {
+		b.finish()
+		return nil, fmt.Errorf("sio: encode %q: %w", event, ErrReservedEvent)
+	}
+	return b, nil
+}
+
 // opts returns the selection; its slices live as long as b.
 func (b *broadcast) opts() adapter.Opts {
 	o := b.target.opts()
@@ -157,11 +188,14 @@ func (b *broadcast) opts() adapter.Opts {
 // finish ends the broadcast and recycles b.
 func (b *broadcast) finish() {
 	b.forms.release()
+	if b.bare != nil {
+		b.bare.release()
+	}
 	for _, s := range b.reached {
 		s.sendOutgoing(b.event, b.args)
 	}
 	clear(b.reached)
-	*b = broadcast{reached: b.reached[:0]}
+	*b = broadcast{reached: b.reached[:0], argsRoom: b.argsRoom}
 	broadcasts.Put(b)
 }
 
@@ -175,6 +209,15 @@ func (r *receiver) ID() string { return r.id }
 func (r *receiver) Deliver(p adapter.Packet, batch adapter.Batch) bool {
 	s := (*Socket)(r)
 	b := p.(*broadcast)
+	if s.resume != nil && b.acks == nil && b.forms.variants[codec.FormPlain].frame != nil {
+		if !s.deliverResumable(b, batch.(*engine.Batch)) {
+			return false
+		}
+		if b.outgoing {
+			b.reached = append(b.reached, s)
+		}
+		return true
+	}
 	if b.forms.variants[codec.FormPlain].frame == nil || s.state.Load() != connected {
 		return false // the only receivers came after the check for receivers
 	}

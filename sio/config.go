@@ -81,6 +81,11 @@ type Config struct {
 	// Adapter makes the adapter of each namespace. Default adapter.MemoryFactory.
 	Adapter adapter.Factory
 
+	// Recovery switches on connection state recovery. The adapter must offer it
+	// (adapter.Recovery): the default one does, and networked ones whose broker keeps
+	// a log. nil, the default, is off.
+	Recovery *Recovery
+
 	// Logger receives failed and panicking handlers, refused connections and
 	// protocol violations. nil discards.
 	Logger *slog.Logger
@@ -153,6 +158,14 @@ func (c Config) normalize() (Config, error) {
 	}
 	if c.Adapter == nil {
 		c.Adapter = adapter.MemoryFactory
+	}
+	if c.Recovery != nil {
+		r := *c.Recovery
+		duration("Recovery.MaxDisconnection", &r.MaxDisconnection, DefaultMaxDisconnection)
+		positive("Recovery.LogPackets", &r.LogPackets, DefaultLogPackets)
+		positive("Recovery.LogBytes", &r.LogBytes, DefaultLogBytes)
+		positive("Recovery.Sessions", &r.Sessions, DefaultSessions)
+		c.Recovery = &r
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"github.com/epio-go/epio/eio"
+	"github.com/epio-go/epio/engine"
+	"github.com/epio-go/epio/pool"
 )
 
 // Handshake is what is known of a client that wants to join a namespace.
@@ -45,19 +47,13 @@ func (s *Socket) connect() {
 		s.c.mu.Unlock()
 	}
 	s.ns.connectedAdapter()
-	index := s.index()
-	if err := index.Attach(&s.member, (*receiver)(s)); err != nil {
-		s.refuse(err)
-		srv.releaseNamespace(s.ns)
-		return
-	}
-	err := s.middlewares()
-	if err == nil {
-		err = s.accept()
+	back, err := s.comeBack()
+	if err == nil && !back {
+		err = s.connectNew()
 	}
 	if err != nil {
 		s.refuse(err)
-		index.Detach(&s.member)
+		s.index().Detach(&s.member)
 		srv.releaseNamespace(s.ns)
 		return
 	}
@@ -69,6 +65,23 @@ func (s *Socket) connect() {
 			return
 		}
 	}
+}
+
+// connectNew connects the socket of a client that starts afresh.
+func (s *Socket) connectNew() error {
+	if err := s.index().Attach(&s.member, (*receiver)(s)); err != nil {
+		return err
+	}
+	if err := s.middlewares(); err != nil {
+		return err
+	}
+	if err := s.accept(); err != nil {
+		return err
+	}
+	if s.resume != nil {
+		s.ns.rec.enter(s)
+	}
+	return nil
 }
 
 // errNoNamespace is told to the client in the words of the reference.
@@ -98,26 +111,56 @@ func (s *Socket) middlewares() error {
 func (s *Socket) accept() error {
 	f := s.encodeConnect()
 	batch := s.c.srv.engine.Engine().NewBatch()
-	sendErr := ErrClosed
-	err := s.index().Connect(&s.member, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.state.Load() != gone {
-			s.state.Store(connected)
-			sendErr = s.sent(s.c.sess.Queue(f, batch))
-			f = nil
-		}
-	})
-	if f != nil {
+	defer batch.Flush()
+	if s.resume != nil {
+		return s.acceptLogged(f, batch)
+	}
+	taken, sendErr := false, ErrClosed
+	err := s.index().Connect(&s.member, func() { taken, sendErr = s.answer(f, batch) })
+	if !taken {
 		f.Release()
 	}
-	batch.Flush()
 	return errors.Join(err, sendErr)
+}
+
+// acceptLogged is accept for a socket with recovery: it happens at a moment when no event
+// of the log is on its way. It takes f.
+func (s *Socket) acceptLogged(f *pool.Frame, batch *engine.Batch) error {
+	release := s.index().Hold()
+	defer release()
+	var err error
+	taken, sendErr := false, ErrClosed
+	s.ns.rec.a.Admit(func(offset string) {
+		s.mu.Lock()
+		s.resume.begin(offset, s.resume.offset, false)
+		s.mu.Unlock()
+		err = s.index().Connect(&s.member, func() { taken, sendErr = s.answer(f, batch) })
+	})
+	if !taken {
+		f.Release()
+	}
+	return errors.Join(err, sendErr)
+}
+
+// answer makes the socket connected and queues the answer to CONNECT. It takes f, unless
+// the socket is gone.
+func (s *Socket) answer(f *pool.Frame, batch *engine.Batch) (taken bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.Load() == gone {
+		return false, ErrClosed
+	}
+	s.state.Store(connected)
+	return true, s.sent(s.c.sess.Queue(f, batch))
 }
 
 // refuse tells the client and forgets the socket.
 func (s *Socket) refuse(err error) {
 	log := s.c.srv.log
+	if err == errUnanswered {
+		s.c.sess.Close(eio.ForcedClose) // the client comes again
+		err = ErrClosed
+	}
 	if s.state.Load() == gone || errors.Is(err, ErrClosed) {
 		log.Debug("sio: client gone before it was connected", "namespace", s.nsp, "err", err)
 		s.c.remove(s)

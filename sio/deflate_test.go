@@ -195,7 +195,7 @@ func TestDeflatedBroadcastAllocations(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 20 {
-			b.in(codec.FormDeflated).share().Release()
+			b.forms.in(codec.FormDeflated, r.srv).share().Release()
 		}
 		b.finish()
 	}

@@ -44,8 +44,7 @@ type forms struct {
 
 // in returns the variant for receivers of the form f. Text is the same in all forms, and
 // compressed once for all of them.
-func (b *broadcast) in(f codec.Form) *variant {
-	all := &b.forms
+func (all *forms) in(f codec.Form, srv *Server) *variant {
 	if f == codec.FormPlain {
 		return &all.variants[codec.FormPlain]
 	}
@@ -67,8 +66,8 @@ func (b *broadcast) in(f codec.Form) *variant {
 		}
 		return v
 	}
-	base := b.in(f &^ codec.FormDeflated).frame
-	if v.frame = b.target.ns.srv.engine.Deflate(base); v.frame == nil {
+	base := all.in(f&^codec.FormDeflated, srv).frame
+	if v.frame = srv.engine.Deflate(base); v.frame == nil {
 		base.Retain(1)
 		v.frame = base // remembers that there is nothing to gain
 	}
@@ -86,7 +85,11 @@ func (f *forms) release() {
 func (s *Socket) queueBroadcast(b *broadcast, batch *engine.Batch, volatile bool) error {
 	sess := s.c.sess
 	form := sess.Form()
-	f := b.in(form).share()
+	all := &b.forms
+	if s.resume == nil {
+		all = b.withoutOffset()
+	}
+	f := all.in(form, s.c.srv).share()
 	ok, err := true, error(nil)
 	switch {
 	case volatile && form == codec.FormPlain:

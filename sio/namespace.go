@@ -27,6 +27,8 @@ type Namespace struct {
 	tbl     *handlerTable     // a child's is its parent's
 	index   *adapter.Index    // nil for parents
 	adapter adapter.Adapter   // nil for parents
+	rec     *recovery         // nil without Config.Recovery, and for parents
+	recErr  error             // why rec is nil although it was configured
 	values  map[string]string // what the wildcards of the pattern matched
 	match   func(ctx context.Context, name string, h *Handshake) (map[string]string, bool)
 	parent  *Namespace
@@ -161,15 +163,20 @@ func (h *host) Logger() *slog.Logger { return h.srv.log }
 
 // BroadcastLocal implements adapter.Host.
 func (h *host) BroadcastLocal(event string, args []any, o adapter.Opts, ack func(id string, arg any)) int {
-	n := (*Namespace)(h)
-	t := Target{ns: n, flags: o.Flags | adapter.Local, timeout: o.Timeout, sender: o.ExceptID}
-	t.rooms.add(o.Rooms)
-	t.except.add(o.Except)
+	t := h.target(o)
 	reached, err := t.deliverLocal(event, args, ack)
 	if err != nil {
-		h.srv.log.Warn("sio: broadcast from another server lost", "event", event, "namespace", n.name, "err", err)
+		h.srv.log.Warn("sio: broadcast from another server lost", "event", event, "namespace", h.name, "err", err)
 	}
 	return reached
+}
+
+// target returns what o selects on this server.
+func (h *host) target(o adapter.Opts) Target {
+	t := Target{ns: (*Namespace)(h), flags: o.Flags | adapter.Local, timeout: o.Timeout, sender: o.ExceptID}
+	t.rooms.add(o.Rooms)
+	t.except.add(o.Except)
+	return t
 }
 
 // ServerEvent implements adapter.Host.

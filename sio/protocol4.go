@@ -97,7 +97,11 @@ func (s *Socket) encodeConnect() *pool.Frame {
 	if s.c.old() {
 		return p.(codec.ParserV4).EncodeConnectV4(s.nsp)
 	}
-	return p.EncodeConnect(s.nsp, s.id, "")
+	pid := ""
+	if s.resume != nil {
+		pid = s.resume.pid
+	}
+	return p.EncodeConnect(s.nsp, s.id, pid)
 }
 
 // encodeRefusal returns the answer to a CONNECT that failed. An old client gets the

@@ -354,16 +354,16 @@ func TestBroadcastForms(t *testing.T) {
 	}
 	text := begin("text", []string{"x"})
 	for _, f := range []codec.Form{codec.FormPlain, codec.FormBase64, codec.FormV3, codec.FormV3Base64} {
-		if text.in(f).frame != text.in(codec.FormPlain).frame {
+		if text.forms.in(f, r.srv).frame != text.forms.in(codec.FormPlain, r.srv).frame {
 			t.Errorf("text was rewritten for form %d", f)
 		}
 	}
 	text.finish()
 
 	binary := begin([]byte{1})
-	seen := map[any]bool{binary.in(codec.FormPlain).frame: true}
+	seen := map[any]bool{binary.forms.in(codec.FormPlain, r.srv).frame: true}
 	for _, f := range []codec.Form{codec.FormBase64, codec.FormV3, codec.FormV3Base64} {
-		one, two := binary.in(f).share(), binary.in(f).share()
+		one, two := binary.forms.in(f, r.srv).share(), binary.forms.in(f, r.srv).share()
 		if one != two || seen[one] {
 			t.Errorf("form %d: %p and %p", f, one, two)
 		}

@@ -56,6 +56,13 @@ func New(cfg Config) (*Server, error) {
 	srv.engine = e
 	srv.busy.init()
 	srv.names.Store(&map[string]*Namespace{})
+	srv.mu.Lock()
+	root := srv.addLocked(&Namespace{name: "/", tbl: new(handlerTable)})
+	srv.mu.Unlock()
+	if err := root.recErr; err != nil {
+		e.Close()
+		return nil, &ConfigError{Field: "Recovery", Problem: err.Error()}
+	}
 	srv.root = srv.Of("/")
 	return srv, nil
 }
@@ -135,6 +142,11 @@ func (srv *Server) addLocked(ns *Namespace) *Namespace {
 	ns.srv = srv
 	ns.adapter = srv.cfg.Adapter((*host)(ns))
 	ns.index = ns.adapter.Index()
+	if c := srv.cfg.Recovery; c != nil {
+		if ns.rec, ns.recErr = newRecovery(ns, c, &srv.cfg.Engine); ns.recErr != nil {
+			srv.log.Error("sio: no recovery", "namespace", ns.name, "err", ns.recErr)
+		}
+	}
 	names := maps.Clone(*srv.names.Load())
 	names[ns.name] = ns
 	srv.names.Store(&names)

@@ -28,6 +28,8 @@ type Socket struct {
 	nsp  string    // the namespace's name
 	auth *codec.In // a CONNECT packet with the payload that the client sent, else nil
 
+	resume *resume // set by the connect job; nil without recovery
+
 	// owned by the socket's goroutine
 	begun    bool // the connect job has run
 	admitted bool // it was successful
@@ -301,6 +303,9 @@ func (s *Socket) depart(r Reason, tell bool) {
 	}
 	s.state.Store(gone)
 	s.reason = r
+	if s.resume != nil {
+		s.resume.goneAt = time.Now()
+	}
 	acks, life := s.acks, s.life
 	s.acks = nil
 	start := !s.running
@@ -334,6 +339,9 @@ func (s *Socket) end() {
 	s.mu.Unlock()
 	for _, fn := range s.ns.tbl.load().disconnect {
 		s.protect("disconnect handler", func() error { fn(s, r); return nil })
+	}
+	if s.resume != nil {
+		s.ns.rec.retire(s, r)
 	}
 	s.index().Detach(&s.member)
 	s.c.srv.releaseNamespace(s.ns)

@@ -456,6 +456,7 @@ func badOffsets(t *testing.T, cl *cluster) {
 		if !errors.Is(err, adapter.ErrOffset) {
 			t.Errorf("offset %q: %v", bad, err)
 		}
+		r.DropSession(session)
 		if _, err := r.RestoreSession(cl.context(), pid); !errors.Is(err, adapter.ErrNoSession) {
 			t.Errorf("after a bad offset: %v", err)
 		}
@@ -468,11 +469,15 @@ func refusedReplay(t *testing.T, cl *cluster) {
 	session, err := r.RestoreSession(cl.context(), pid)
 	cl.must(err)
 	refusal := errors.New("gone")
-	if err := r.Replay(cl.context(), session, offset, func([]adapter.Missed) error { return refusal }); !errors.Is(err, refusal) {
-		t.Errorf("got %v", err)
+	for range 2 {
+		err := r.Replay(cl.context(), session, offset, func([]adapter.Missed) error { return refusal })
+		if !errors.Is(err, refusal) {
+			t.Errorf("got %v", err)
+		}
+		cl.send(1, adapter.Opts{}, 1) // counts, although nobody is there and nothing is stored
 	}
 	cl.must(r.PersistSession(cl.context(), session))
-	cl.mustBack(0, pid, offset)
+	cl.wantNumbers(cl.mustBack(0, pid, offset), 1, 1)
 }
 
 // The log goes on while nobody is connected.

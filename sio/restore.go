@@ -1,0 +1,289 @@
+package sio
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+
+	"github.com/epio-go/epio/adapter"
+	"github.com/epio-go/epio/eio"
+	"github.com/epio-go/epio/engine"
+	"github.com/epio-go/epio/pool"
+)
+
+// claims is what a client that wants to be recovered says in its auth payload.
+type claims struct {
+	PID    any `json:"pid"`
+	Offset any `json:"offset"`
+}
+
+// claim returns what of the claim can be considered. Without a pid there is no claim.
+func (s *Socket) claim() (pid, offset string, given bool) {
+	if s.auth == nil || !bytes.Contains(s.auth.Data(), []byte("offset")) && !bytes.Contains(s.auth.Data(), []byte("pid")) {
+		return "", "", false
+	}
+	var c claims
+	if s.auth.DecodeData(&c) != nil {
+		return "", "", false // not an object: middlewares may still like it
+	}
+	pid, _ = c.PID.(string)
+	if len(pid) > adapter.MaxOffset {
+		pid = ""
+	}
+	switch o := c.Offset.(type) {
+	case nil: // the client has got no event yet
+	case string:
+		offset, given = o, true
+	default:
+		pid = "" // the application's own
+	}
+	return pid, offset, given
+}
+
+// errTooMuch says that what a client has missed does not fit into its send buffer.
+var errTooMuch = errors.New("sio: more was missed than Config.Engine.SendBuffer holds")
+
+// errUnclear says that a client came with a string that may mean several places.
+var errUnclear = errors.New("sio: it is not clear what the client has got")
+
+// errUnanswered ends an attempt to connect that cannot be answered any more.
+var errUnanswered = errors.New("sio: recovery failed when it had begun")
+
+// comeBack recovers the socket of a client that was away, if it can: then the socket is
+// connected. If it cannot, the socket is to be connected as a new one. An error ends the
+// attempt to connect.
+func (s *Socket) comeBack() (bool, error) {
+	rec := s.ns.rec
+	if rec == nil || s.c.old() {
+		return false, nil
+	}
+	pid, offset, given := s.claim()
+	fresh, id := &resume{pid: newID(), offset: offset}, s.id
+	s.resume = fresh
+	if pid == "" {
+		return false, nil
+	}
+	// Not the socket's context: a session that was taken must not get lost.
+	ctx, cancel := context.WithTimeout(s.c.srv.base, storeTime+evictTime)
+	defer cancel()
+	rec.evict(ctx, pid)
+	session, err := rec.a.RestoreSession(ctx, pid)
+	if err != nil {
+		s.unrecovered(err)
+		return false, nil
+	}
+	b := &comeback{s: s, session: session}
+	var was resume
+	ok := was.unmarshal(session.State)
+	if ok {
+		b.from, ok = was.resolve(offset, given)
+	}
+	if !ok {
+		rec.a.DropSession(session)
+		s.unrecovered(errUnclear)
+		return false, nil
+	}
+	s.id = session.SID
+	s.resume = &resume{pid: session.PID, recovered: true, waiting: true, origin: session.Since}
+	s.resume.begin(b.from, offset, true)
+	s.SetData(session.Data)
+	if err = b.run(ctx); err == nil {
+		rec.enter(s)
+		return true, nil
+	}
+	if b.attached || errors.Is(err, ErrClosed) {
+		return false, err
+	}
+	s.id, s.resume = id, fresh
+	s.SetData(nil)
+	s.unrecovered(err)
+	return false, nil
+}
+
+// unrecovered notes why a client has to start afresh.
+func (s *Socket) unrecovered(err error) {
+	level := slog.LevelInfo
+	if !slices.ContainsFunc(ordinary, func(o error) bool { return errors.Is(err, o) }) {
+		level = slog.LevelWarn
+	}
+	s.c.srv.log.Log(s.c.srv.base, level, "sio: client not recovered", "namespace", s.nsp, "remote", s.c.remote(), "err", err)
+}
+
+// ordinary are the reasons that need nobody's attention.
+var ordinary = []error{adapter.ErrNoSession, adapter.ErrOffset, errUnclear, errTooMuch}
+
+// comeback is one attempt to recover a socket.
+type comeback struct {
+	s        *Socket
+	session  *adapter.Session
+	from     string // position to replay from
+	attached bool   // to the index
+}
+
+// run connects the socket. Afterwards the session is used up, unless the client has gone
+// in the meantime: then it is stored again.
+func (b *comeback) run(ctx context.Context) error {
+	s := b.s
+	rec := s.ns.rec
+	if s.c.srv.cfg.Recovery.RunMiddlewares && len(s.ns.tbl.load().use) > 0 {
+		if err := b.prepare(ctx); err != nil {
+			return b.failed(ctx, err)
+		}
+	}
+	release := s.index().Hold()
+	batch := s.c.srv.engine.Engine().NewBatch()
+	err := rec.a.Replay(ctx, b.session, b.from, func(missed []adapter.Missed) error { return b.accept(missed, batch) })
+	release()
+	batch.Flush()
+	if err != nil && b.attached && !errors.Is(err, ErrClosed) {
+		// The log has lost it in the meantime. The middlewares know the socket as
+		// recovered, so it is too late for another one.
+		s.unrecovered(err)
+		err = errUnanswered
+	}
+	if err != nil {
+		return b.failed(ctx, err)
+	}
+	return nil
+}
+
+// failed gives the session up, or back, and returns err.
+func (b *comeback) failed(ctx context.Context, err error) error {
+	rec := b.s.ns.rec
+	if !errors.Is(err, ErrClosed) {
+		rec.a.DropSession(b.session)
+	} else if e := rec.a.PersistSession(ctx, b.session); e != nil {
+		b.s.c.srv.log.Warn("sio: session not stored", "namespace", b.s.nsp, "id", b.session.SID, "err", e)
+	}
+	return err
+}
+
+// prepare runs the middlewares in the restored socket.
+func (b *comeback) prepare(ctx context.Context) error {
+	s := b.s
+	// The middlewares shall only see a socket as recovered that most likely will be.
+	probed := errors.New("probed")
+	err := s.ns.rec.a.Replay(ctx, b.session, b.from, func([]adapter.Missed) error { return probed })
+	if err != probed {
+		return err
+	}
+	if err := b.attach(); err != nil {
+		return err
+	}
+	return s.middlewares()
+}
+
+// attach makes the socket known, in its rooms.
+func (b *comeback) attach() error {
+	s := b.s
+	if err := s.index().Attach(&s.member, (*receiver)(s)); err != nil {
+		return err
+	}
+	b.attached = true
+	own := func(room string) bool { return room == s.id }
+	return s.index().Join(&s.member, slices.DeleteFunc(slices.Clone(b.session.Rooms), own)...)
+}
+
+// segment is what surely travels in one piece, also in a TLS record through a tunnel, so
+// that a client gets all of it or nothing.
+const segment = 1200
+
+// accept makes the socket a receiver and sends it what it has missed, and the answer to
+// its CONNECT. No event of the log is on its way meanwhile.
+//
+// What was missed goes in front of the answer, as in the reference: the client keeps
+// it until it has the answer. But a client whose connection ends in between keeps it, too,
+// and would get it again at its next return. So it goes in front only if it travels in one
+// piece with the answer, and else behind it: then the client counts from event to event,
+// and even a bad connection makes progress each time.
+func (b *comeback) accept(missed []adapter.Missed, batch *engine.Batch) error {
+	s := b.s
+	if s.state.Load() == gone {
+		return ErrClosed
+	}
+	frames := make([]*pool.Frame, 0, len(missed)+1)
+	defer func() {
+		for _, f := range frames {
+			f.Release()
+		}
+	}()
+	size := 0
+	for i := range missed {
+		f, err := s.missedFrame(&missed[i])
+		if err != nil {
+			return err
+		}
+		frames = append(frames, f)
+		size += f.Len()
+	}
+	answer := s.encodeConnect()
+	frames = append(frames, answer)
+	size += answer.Len()
+	switch {
+	case size > s.c.srv.sendBuffer()-s.c.sess.Buffered():
+		return errTooMuch
+	case size <= segment:
+		frames = append(frames[:0], joinFrames(frames, size))
+	default:
+		copy(frames[1:], frames)
+		frames[0] = answer
+	}
+	if !b.attached {
+		if err := b.attach(); err != nil {
+			return err
+		}
+	}
+	sendErr := ErrClosed
+	err := s.index().Connect(&s.member, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.state.Load() == gone {
+			return
+		}
+		s.state.Store(connected)
+		s.resume.waiting = false
+		if len(missed) > 0 {
+			s.resume.last = missed[len(missed)-1].Offset
+		}
+		sendErr = nil
+		for i, f := range frames {
+			frames[i] = nil
+			if sendErr == nil {
+				sendErr = s.c.sess.Queue(f, batch)
+			} else {
+				f.Release()
+			}
+		}
+		frames = nil
+		if sendErr != nil {
+			// Part of it may be on its way, and a gap must not be.
+			go s.c.sess.Discard(eio.TransportClose)
+			sendErr = ErrClosed
+		}
+	})
+	if err == nil && !slices.Contains(b.session.Rooms, s.id) {
+		s.index().Leave(&s.member, s.id)
+	}
+	return errors.Join(err, sendErr)
+}
+
+// missedFrame returns an event as it goes to the client. The caller owns it.
+func (s *Socket) missedFrame(m *adapter.Missed) (*pool.Frame, error) {
+	if m.Frame != nil {
+		m.Frame.Retain(1)
+		return m.Frame, nil
+	}
+	return s.c.srv.cfg.Parser.EncodeEvent(s.nsp, -1, m.Event, append(slices.Clip(m.Args), m.Offset))
+}
+
+// joinFrames returns frames as one, and releases them.
+func joinFrames(frames []*pool.Frame, size int) *pool.Frame {
+	all := pool.Get(size)
+	for _, f := range frames {
+		all.B = append(all.B, f.Bytes()...)
+		f.Release()
+	}
+	return all.Seal(0)
+}
