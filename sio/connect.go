@@ -54,6 +54,9 @@ func (s *Socket) connect() {
 	if err != nil {
 		s.refuse(err)
 		s.index().Detach(&s.member)
+		if s.resume != nil {
+			s.ns.rec.free(s, s.resume.pid)
+		}
 		srv.releaseNamespace(s.ns)
 		return
 	}
@@ -75,13 +78,10 @@ func (s *Socket) connectNew() error {
 	if err := s.middlewares(); err != nil {
 		return err
 	}
-	if err := s.accept(); err != nil {
-		return err
-	}
 	if s.resume != nil {
 		s.ns.rec.enter(s)
 	}
-	return nil
+	return s.accept()
 }
 
 // errNoNamespace is told to the client in the words of the reference.

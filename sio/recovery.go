@@ -59,8 +59,17 @@ type recovery struct {
 	a     adapter.Recovery
 	local adapter.LocalLog // a, if the log is in this process; else nil
 
-	mu   sync.Mutex
-	live map[string]*Socket // guarded by mu: admitted sockets by pid, until their session is stored
+	mu sync.Mutex
+	// guarded by mu
+	live  map[string]holder        // who has a pid now: from its claim until it has left the index
+	waits map[string]chan struct{} // closed when the pid is free; for those that somebody waits for
+	turn  uint64                   // the last one
+}
+
+// holder is the socket that has a pid, or is about to be recovered with it.
+type holder struct {
+	s    *Socket
+	turn uint64 // the later one goes first
 }
 
 // recoverable reports whether a socket that leaves for this reason may come back, by the
@@ -107,54 +116,105 @@ func newRecovery(ns *Namespace, c *Recovery, e *eio.Config) (*recovery, error) {
 	if err != nil {
 		return nil, err
 	}
-	rec := &recovery{a: a, live: make(map[string]*Socket)}
+	rec := &recovery{a: a, live: make(map[string]holder), waits: make(map[string]chan struct{})}
 	rec.local, _ = a.(adapter.LocalLog)
 	return rec, nil
 }
 
-// enter makes s known as the socket with its pid.
+// enter gives s its pid, a new one.
 func (rec *recovery) enter(s *Socket) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	rec.live[s.resume.pid] = s
+	rec.turn++
+	rec.live[s.resume.pid] = holder{s, rec.turn}
+}
+
+// claim gives s a pid that its client came with. Another socket that has it must leave
+// first. ErrClosed means that the client has gone meanwhile, or is back with yet another
+// connection.
+func (rec *recovery) claim(ctx context.Context, s *Socket, pid string) error {
+	rec.mu.Lock()
+	rec.turn++
+	turn := rec.turn
+	for rec.live[pid].turn < turn {
+		if s.state.Load() == gone {
+			rec.mu.Unlock()
+			return ErrClosed
+		}
+		if rec.live[pid].s == nil {
+			rec.live[pid] = holder{s, turn}
+			rec.mu.Unlock()
+			return nil
+		}
+		rec.mu.Unlock()
+		rec.evict(ctx, pid)
+		rec.mu.Lock()
+	}
+	rec.mu.Unlock()
+	s.c.sess.Discard(eio.TransportClose)
+	return ErrClosed
+}
+
+// holds reports whether s has the pid.
+func (rec *recovery) holds(s *Socket, pid string) bool {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.live[pid].s == s
+}
+
+// free takes the pid away from s, which has left the index.
+func (rec *recovery) free(s *Socket, pid string) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if rec.live[pid].s == s {
+		rec.freeLocked(pid)
+	}
+}
+
+func (rec *recovery) freeLocked(pid string) {
+	delete(rec.live, pid)
+	if c := rec.waits[pid]; c != nil {
+		close(c)
+		delete(rec.waits, pid)
+	}
 }
 
 // evict makes way for a client that is back before its old connection is known to be
-// dead: the connection is closed, and the socket's handlers are waited for. It reports
-// whether the socket's session was stored then.
+// dead, or while an attempt of it to come back is under way: the connection is closed,
+// and the socket's handlers are waited for. It reports whether there was a socket whose
+// session was stored then, if it may be.
 func (rec *recovery) evict(ctx context.Context, pid string) bool {
 	rec.mu.Lock()
-	old := rec.live[pid]
+	old := rec.live[pid].s
 	if old == nil {
 		rec.mu.Unlock()
 		return false
 	}
-	r := old.resume
-	if r.retired == nil {
-		r.retired = make(chan struct{})
+	free := rec.waits[pid]
+	if free == nil {
+		free = make(chan struct{})
+		rec.waits[pid] = free
 	}
-	retired := r.retired
 	rec.mu.Unlock()
 
 	if old.state.Load() != gone {
-		old.c.srv.log.Info("sio: client is back before its connection ended", "namespace", old.nsp, "id", old.id)
+		old.c.srv.log.Info("sio: client is back before its connection ended", "namespace", old.nsp, "remote", old.c.remote())
 		old.c.sess.Discard(eio.TransportClose)
 	}
 	ctx, cancel := context.WithTimeout(ctx, evictTime)
 	defer cancel()
 	select {
-	case <-retired:
+	case <-free:
 		return true
 	case <-ctx.Done():
 	}
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	if rec.live[pid] != old {
+	if rec.live[pid].s != old {
 		return true // just now
 	}
-	old.c.srv.log.Warn("sio: session given up: its handlers do not end", "namespace", old.nsp, "id", old.id)
-	r.abandoned = true
-	delete(rec.live, pid)
+	old.c.srv.log.Warn("sio: session given up: its handlers do not end", "namespace", old.nsp, "remote", old.c.remote())
+	rec.freeLocked(pid)
 	return false
 }
 
@@ -169,25 +229,14 @@ func (srv *Server) sendBuffer() int {
 // retire stores the session of a socket that has handled its last event, if its client
 // may come back. It runs on the socket's goroutine, before the socket leaves the index.
 func (rec *recovery) retire(s *Socket, reason Reason) {
-	r := s.resume
-	rec.mu.Lock()
-	keep := !r.abandoned && reason.recoverable()
-	rec.mu.Unlock()
-	if keep {
-		session := rec.session(s)
-		ctx, cancel := context.WithTimeout(s.c.srv.base, storeTime)
-		defer cancel()
-		if err := rec.a.PersistSession(ctx, session); err != nil {
-			s.c.srv.log.Warn("sio: session not stored", "namespace", s.nsp, "id", s.id, "err", err)
-		}
+	if !reason.recoverable() || !rec.holds(s, s.resume.pid) {
+		return
 	}
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	if rec.live[r.pid] == s {
-		delete(rec.live, r.pid)
-	}
-	if r.retired != nil {
-		close(r.retired)
+	session := rec.session(s)
+	ctx, cancel := context.WithTimeout(s.c.srv.base, storeTime)
+	defer cancel()
+	if err := rec.a.PersistSession(ctx, session); err != nil {
+		s.c.srv.log.Warn("sio: session not stored", "namespace", s.nsp, "id", s.id, "err", err)
 	}
 }
 

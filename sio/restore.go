@@ -61,18 +61,47 @@ func (s *Socket) comeBack() (bool, error) {
 	}
 	pid, offset, given := s.claim()
 	fresh, id := &resume{pid: newID(), offset: offset}, s.id
-	s.resume = fresh
+	s.setResume(fresh)
 	if pid == "" {
 		return false, nil
 	}
 	// Not the socket's context: a session that was taken must not get lost.
 	ctx, cancel := context.WithTimeout(s.c.srv.base, storeTime+evictTime)
 	defer cancel()
-	rec.evict(ctx, pid)
+	if err := rec.claim(ctx, s, pid); err != nil {
+		return false, err
+	}
+	b, err := rec.take(ctx, s, pid, offset, given)
+	if err == nil {
+		s.id = b.session.SID
+		s.setResume(b.resume)
+		s.SetData(b.session.Data)
+		err = b.run(ctx)
+		if err == nil || b.attached || errors.Is(err, ErrClosed) {
+			return err == nil, err
+		}
+	}
+	s.unrecovered(err)
+	rec.free(s, pid)
+	s.id = id
+	s.setResume(fresh)
+	s.SetData(nil)
+	return false, nil
+}
+
+// setResume is for the connect job. depart may look at it meanwhile.
+func (s *Socket) setResume(r *resume) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.resume = r
+}
+
+// take takes a client's session out of the store and finds out from where it has to be
+// replayed.
+func (rec *recovery) take(ctx context.Context, s *Socket, pid, offset string, given bool) (*comeback, error) {
 	session, err := rec.a.RestoreSession(ctx, pid)
 	if err != nil {
-		s.unrecovered(err)
-		return false, nil
+		return nil, err
 	}
 	b := &comeback{s: s, session: session}
 	var was resume
@@ -82,24 +111,11 @@ func (s *Socket) comeBack() (bool, error) {
 	}
 	if !ok {
 		rec.a.DropSession(session)
-		s.unrecovered(errUnclear)
-		return false, nil
+		return nil, errUnclear
 	}
-	s.id = session.SID
-	s.resume = &resume{pid: session.PID, recovered: true, waiting: true, origin: session.Since}
-	s.resume.begin(b.from, offset, true)
-	s.SetData(session.Data)
-	if err = b.run(ctx); err == nil {
-		rec.enter(s)
-		return true, nil
-	}
-	if b.attached || errors.Is(err, ErrClosed) {
-		return false, err
-	}
-	s.id, s.resume = id, fresh
-	s.SetData(nil)
-	s.unrecovered(err)
-	return false, nil
+	b.resume = &resume{pid: session.PID, recovered: true, waiting: true, origin: session.Since}
+	b.resume.begin(b.from, offset, true)
+	return b, nil
 }
 
 // unrecovered notes why a client has to start afresh.
@@ -118,6 +134,7 @@ var ordinary = []error{adapter.ErrNoSession, adapter.ErrOffset, errUnclear, errT
 type comeback struct {
 	s        *Socket
 	session  *adapter.Session
+	resume   *resume
 	from     string // position to replay from
 	attached bool   // to the index
 }

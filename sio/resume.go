@@ -28,10 +28,6 @@ type resume struct {
 	recovered bool
 	offset    string // what the client of a new socket came with; owned by the connect job
 
-	// guarded by recovery.mu
-	retired   chan struct{} // closed when the socket's session is stored or given up; nil if nobody waits
-	abandoned bool          // the session is not wanted any more
-
 	// guarded by Socket.mu
 	waiting bool   // back, but not connected yet: events to the socket go to the log alone
 	missed  bool   // an event of the log came after the socket was gone

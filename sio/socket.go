@@ -344,5 +344,8 @@ func (s *Socket) end() {
 		s.ns.rec.retire(s, r)
 	}
 	s.index().Detach(&s.member)
+	if s.resume != nil {
+		s.ns.rec.free(s, s.resume.pid)
+	}
 	s.c.srv.releaseNamespace(s.ns)
 }
