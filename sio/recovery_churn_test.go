@@ -157,7 +157,7 @@ func (c *nomad) websocket(enough, breaks func() bool) error {
 		if err := c.packet(got.data); err != nil {
 			return err
 		}
-		if steps--; steps < 0 && breaks() {
+		if steps--; steps < 0 && c.online && breaks() {
 			return errMoved
 		}
 	}
