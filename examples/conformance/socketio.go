@@ -116,7 +116,7 @@ func suiteClientSIO(o *options) (*eio.Server, *sio.Server, error) {
 		}
 		return nil
 	}
-	srv, err := sio.New(sio.Config{Engine: c, Parser: o.parser(), Logger: c.Logger})
+	srv, err := sio.New(sio.Config{Engine: c, Parser: o.parser(), Recovery: new(sio.Recovery), Logger: c.Logger})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -47,6 +47,7 @@ func main() {
 	flag.DurationVar(&o.connectTimeout, "connect-timeout", 0, "time to join a namespace; 0 means the default")
 	flag.DurationVar(&o.pingInterval, "ping-interval", 0, "time between pings; 0 means the default")
 	flag.DurationVar(&o.pingTimeout, "ping-timeout", 0, "time to answer a ping; 0 means the default")
+	flag.BoolVar(&o.recovery, "recovery", false, "connection state recovery, with its defaults")
 	flag.BoolVar(&o.msgpack, "msgpack", false, "speak msgpack instead of JSON")
 	flag.Parse()
 	if err := run(o); err != nil {
@@ -59,7 +60,7 @@ type options struct {
 	eio3, deflate                             bool
 	maxPayload                                int
 	connectTimeout, pingInterval, pingTimeout time.Duration
-	msgpack                                   bool
+	msgpack, recovery                         bool
 }
 
 func run(o options) error {
@@ -79,7 +80,12 @@ func run(o options) error {
 	if o.deflate {
 		deflate = new(eio.PerMessageDeflate)
 	}
+	var resume *sio.Recovery
+	if o.recovery {
+		resume = new(sio.Recovery)
+	}
 	srv, err := sio.New(sio.Config{
+		Recovery: resume,
 		Engine: eio.Config{
 			AllowEIO3:  o.eio3,
 			MaxPayload: o.maxPayload,
@@ -101,6 +107,9 @@ func run(o options) error {
 	out := &reporter{enc: json.NewEncoder(os.Stdout)}
 	root(srv, out)
 	namespaces(srv, out)
+	if o.recovery {
+		recovery(srv, out)
+	}
 
 	ln, err := net.Listen("tcp", o.addr)
 	if err != nil {
