@@ -138,7 +138,7 @@ func (t *Target) newBroadcast(event string, args []any, g *gathering) (*broadcas
 	}
 	ns := t.ns
 	if ns.rec != nil && g == nil {
-		if ns.rec.local != nil && ns.loggable(t.flags) {
+		if ns.rec.local != nil && !t.flags.Has(adapter.Volatile) {
 			return b, nil // encoded when the log asks for it
 		}
 		b.mark = misleading(event, args)

@@ -44,29 +44,29 @@ type forms struct {
 
 // in returns the variant for receivers of the form f. Text is the same in all forms, and
 // compressed once for all of them.
-func (all *forms) in(f codec.Form, srv *Server) *variant {
-	if f == codec.FormPlain {
-		return &all.variants[codec.FormPlain]
+func (f *forms) in(form codec.Form, srv *Server) *variant {
+	if form == codec.FormPlain {
+		return &f.variants[codec.FormPlain]
 	}
-	plain := all.variants[codec.FormPlain].frame
-	if !all.asked {
-		all.binary, all.asked = codec.HasBinary(plain.Bytes()), true
+	plain := f.variants[codec.FormPlain].frame
+	if !f.asked {
+		f.binary, f.asked = codec.HasBinary(plain.Bytes()), true
 	}
-	if !all.binary {
-		f &= codec.FormDeflated
+	if !f.binary {
+		form &= codec.FormDeflated
 	}
-	v := &all.variants[f]
+	v := &f.variants[form]
 	if v.frame != nil {
 		return v
 	}
-	if f&codec.FormDeflated == 0 {
-		v.frame = codec.NewFrameIn(f, plain.Bytes())
+	if form&codec.FormDeflated == 0 {
+		v.frame = codec.NewFrameIn(form, plain.Bytes())
 		if plain.NoCompress() {
 			v.frame.SetNoCompress()
 		}
 		return v
 	}
-	base := all.in(f&^codec.FormDeflated, srv).frame
+	base := f.in(form&^codec.FormDeflated, srv).frame
 	if v.frame = srv.engine.Deflate(base); v.frame == nil {
 		base.Retain(1)
 		v.frame = base // remembers that there is nothing to gain

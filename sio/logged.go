@@ -61,12 +61,6 @@ func (b *broadcast) withoutOffset() *forms {
 	return b.bare
 }
 
-// loggable reports whether an event with these flags and no acknowledgement goes into
-// the log of the namespace.
-func (ns *Namespace) loggable(flags adapter.Flags) bool {
-	return ns.rec != nil && flags&adapter.Volatile == 0 && (ns.rec.local != nil || flags&adapter.Local == 0)
-}
-
 // emitResumable is emit for a socket with recovery and an event without acknowledgement.
 func (s *Socket) emitResumable(event string, args []any, flags adapter.Flags) error {
 	switch {

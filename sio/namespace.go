@@ -36,8 +36,9 @@ type Namespace struct {
 	init  sync.Once // connects the adapter
 	ackID atomic.Uint64
 
-	// guarded by srv.mu
-	users int // sockets, of a child
+	// guarded by srv.mu, of a child
+	users int         // sockets
+	stay  *time.Timer // until it goes, without sockets
 }
 
 // Name returns the name with its leading slash; of a parent, its pattern.

@@ -64,6 +64,7 @@ type recovery struct {
 	live  map[string]holder        // who has a pid now: from its claim until it has left the index
 	waits map[string]chan struct{} // closed when the pid is free; for those that somebody waits for
 	turn  uint64                   // the last one
+	kept  time.Time                // when a session was stored last
 }
 
 // holder is the socket that has a pid, or is about to be recovered with it.
@@ -233,10 +234,59 @@ func (rec *recovery) retire(s *Socket, reason Reason) {
 		return
 	}
 	session := rec.session(s)
+	rec.mu.Lock()
+	rec.kept = time.Now()
+	rec.mu.Unlock()
 	ctx, cancel := context.WithTimeout(s.c.srv.base, storeTime)
 	defer cancel()
 	if err := rec.a.PersistSession(ctx, session); err != nil {
 		s.c.srv.log.Warn("sio: session not stored", "namespace", s.nsp, "id", s.id, "err", err)
+	}
+}
+
+// maxLingering limits the children of a server that have no sockets, only clients who
+// may come back: anybody can make children.
+const maxLingering = 1000
+
+// lingerLocked reports whether a child stays for a while although it has no sockets.
+func (srv *Server) lingerLocked(ns *Namespace) bool {
+	if ns.rec == nil || ns.stay != nil || srv.closing {
+		return ns.stay != nil
+	}
+	ns.rec.mu.Lock()
+	left := srv.cfg.Recovery.MaxDisconnection - time.Since(ns.rec.kept)
+	ns.rec.mu.Unlock()
+	if left <= 0 || srv.lingering >= maxLingering {
+		return false
+	}
+	srv.lingering++
+	ns.stay = time.AfterFunc(left, func() { srv.lingered(ns) })
+	return true
+}
+
+// lingered looks at a child again after a while.
+func (srv *Server) lingered(ns *Namespace) {
+	srv.mu.Lock()
+	srv.lingering--
+	ns.stay = nil
+	gone := ns.users == 0 && !srv.lingerLocked(ns)
+	if gone {
+		srv.removeLocked(ns)
+	}
+	srv.mu.Unlock()
+	if gone {
+		srv.closeAdapter(srv.base, ns)
+	}
+}
+
+// stopLingering is for the end of the server.
+func (srv *Server) stopLingering() {
+	for ns := range srv.Namespaces() {
+		srv.mu.Lock()
+		if ns.stay != nil && ns.stay.Stop() {
+			ns.stay = nil
+		}
+		srv.mu.Unlock()
 	}
 }
 

@@ -164,7 +164,10 @@ func (c *traveller) lose() {
 	synctest.Wait()
 }
 
-func (c *traveller) socket() *Socket { return c.r.srv.namespace(c.nsp).Socket(c.sid) }
+func (c *traveller) socket() *Socket {
+	c.r.t.Helper()
+	return c.r.srv.namespace(c.nsp).Socket(c.sid)
+}
 
 func TestRecoveryOnTheWire(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -556,6 +559,49 @@ func TestRecoveryWithMiddlewares(t *testing.T) {
 		during = nil
 		c.wantBack()
 		c.wantEarly()
+	})
+}
+
+// A child without sockets waits for those who may come back, and goes in the end.
+func TestRecoveryInAChild(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := memory(t, withRecovery(Config{}))
+		r.srv.Of("/tenant/{id}")
+		c := r.traveller("/tenant/7")
+		for range 3 {
+			s := c.socket()
+			must(t, s.Join("room"))
+			c.lose()
+			time.Sleep(time.Minute)
+			must(t, r.srv.namespace("/tenant/7").To("room").Emit("missed"))
+			c.wantBack()
+			c.wantEarly(`42/tenant/7,["missed"]`)
+			time.Sleep(30 * time.Second)
+		}
+		c.lose()
+		time.Sleep(3 * time.Minute)
+		if r.srv.namespace("/tenant/7") != nil {
+			t.Error("the namespace is still there")
+		}
+		c.wantStranger()
+		c.send("41/tenant/7")
+		time.Sleep(3 * time.Minute)
+		if r.srv.namespace("/tenant/7") != nil {
+			t.Error("the namespace is still there after its client has left")
+		}
+
+		// Anybody can make them, so there are not many.
+		for i := range maxLingering + 10 {
+			r.traveller(fmt.Sprint("/tenant/", i)).close()
+		}
+		synctest.Wait()
+		n := 0
+		for range r.srv.Namespaces() {
+			n++
+		}
+		if n != maxLingering+1 {
+			t.Errorf("%d namespaces", n)
+		}
 	})
 }
 

@@ -36,8 +36,9 @@ type Server struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	parents []*Namespace
-	closing bool
+	parents   []*Namespace
+	closing   bool
+	lingering int // children without sockets
 }
 
 // New makes a server. It starts nothing: pass it to an http.Server or call Serve.
@@ -189,7 +190,8 @@ func (srv *Server) resolve(ctx context.Context, s *Socket) *Namespace {
 	return nil
 }
 
-// releaseNamespace is the counterpart of resolve: a child without sockets goes.
+// releaseNamespace is the counterpart of resolve: a child without sockets goes, at once
+// or, with recovery, when nobody can come back any more.
 func (srv *Server) releaseNamespace(ns *Namespace) {
 	if ns.parent == nil {
 		return
@@ -197,15 +199,22 @@ func (srv *Server) releaseNamespace(ns *Namespace) {
 	srv.mu.Lock()
 	ns.users--
 	last := ns.users == 0
-	if last {
-		names := maps.Clone(*srv.names.Load())
-		delete(names, ns.name)
-		srv.names.Store(&names)
+	if last && !srv.lingerLocked(ns) {
+		srv.removeLocked(ns)
+	} else {
+		last = false
 	}
 	srv.mu.Unlock()
 	if last {
 		srv.closeAdapter(srv.base, ns)
 	}
+}
+
+// removeLocked makes a child unknown. Its adapter is closed later, without the lock.
+func (srv *Server) removeLocked(ns *Namespace) {
+	names := maps.Clone(*srv.names.Load())
+	delete(names, ns.name)
+	srv.names.Store(&names)
 }
 
 func (srv *Server) closeAdapter(ctx context.Context, ns *Namespace) {

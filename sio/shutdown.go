@@ -73,6 +73,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		err = eerr
 	}
 	srv.workers.close()
+	srv.stopLingering()
 	if first {
 		for ns := range srv.Namespaces() {
 			srv.closeAdapter(ctx, ns)
