@@ -50,14 +50,6 @@ func (a *Memory) EnableRecovery(_ RecoveryHost, c RecoveryConfig) error {
 	return nil
 }
 
-// Logging implements [LocalLog].
-func (a *Memory) Logging() bool {
-	r := a.rec
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.wantedLocked()
-}
-
 // wantedLocked reports whether a packet has to be logged.
 func (r *recovery) wantedLocked() bool {
 	return !r.closed && (len(r.away) > 0 || len(r.taken) > 0 || r.x.HasReceivers(Opts{}))

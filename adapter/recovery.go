@@ -203,10 +203,6 @@ type RecoveryHost interface {
 type LocalLog interface {
 	Recovery
 
-	// Logging reports whether somebody is there or may come back, so that a caller
-	// can save itself the encoding. It may report true without need.
-	Logging() bool
-
 	// Send logs p for the socket with this id and pid alone, and delivers it, if it
 	// is attached to the index. b is flushed. It reports false, and does neither,
 	// when the socket is gone for good. Errors are those of Encode.

@@ -562,6 +562,35 @@ func TestRecoveryWithMiddlewares(t *testing.T) {
 	})
 }
 
+// When the log loses what was missed while the middlewares run, the client has to come
+// again: they know the socket as recovered.
+func TestRecoveryFailsBehindMiddlewares(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := memory(t, withRecovery(Config{Recovery: &Recovery{RunMiddlewares: true, LogPackets: 5}}))
+		var during func()
+		r.srv.Use(func(context.Context, *Socket) error {
+			if during != nil {
+				during()
+			}
+			return nil
+		})
+		c := r.traveller("/")
+		c.lose()
+		must(t, r.srv.Emit("missed"))
+		during = func() {
+			for range 10 {
+				must(t, r.srv.Emit("too much"))
+			}
+		}
+		p := r.websocket()
+		p.send(`40{"pid":"` + c.pid + `"}`)
+		p.wantEnd()
+		synctest.Wait()
+		during = nil
+		c.wantStranger()
+	})
+}
+
 // A child without sockets waits for those who may come back, and goes in the end.
 func TestRecoveryInAChild(t *testing.T) {
 	bubble(t, func(t *testing.T) {
