@@ -133,6 +133,7 @@ func (s *Socket) acceptLogged(f *pool.Frame, batch *engine.Batch) error {
 	s.ns.rec.a.Admit(func(offset string) {
 		s.mu.Lock()
 		s.resume.begin(offset, s.resume.offset, false)
+		s.resume.offset = "" // may be large
 		s.mu.Unlock()
 		err = s.index().Connect(&s.member, func() { taken, sendErr = s.answer(f, batch) })
 	})

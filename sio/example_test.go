@@ -193,3 +193,18 @@ func ExampleServer_Shutdown() {
 	fmt.Println(srv.Shutdown(ctx))
 	// Output: <nil>
 }
+
+// Clients that lose their connection for a while miss nothing.
+func ExampleRecovery() {
+	srv, err := sio.New(sio.Config{Recovery: &sio.Recovery{MaxDisconnection: 5 * time.Minute}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv.OnConnect(func(_ context.Context, s *sio.Socket) error {
+		if s.Recovered() {
+			return nil // in its rooms, and sent what it missed
+		}
+		return s.Join("lobby")
+	})
+	log.Fatal(srv.ListenAndServe(":3000"))
+}
