@@ -208,6 +208,7 @@ func TestRecoveryInACluster(t *testing.T) {
 		}
 
 		// A string in a volatile event, and the other server knows what it means.
+		synctest.Wait()
 		must(t, a.srv.Volatile().Emit("volatile", "string"))
 		if got := c.next().data; c.took(got) == got || *c.last != "string" {
 			t.Fatalf("got %q", got)

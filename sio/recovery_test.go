@@ -196,9 +196,11 @@ func TestRecoveryOnTheWire(t *testing.T) {
 			}
 			c.wantBinary("\x01\x02")
 
-			// What has none.
+			// What has none. Volatile ones need a connection that is not busy.
+			synctest.Wait()
 			must(t, s.Volatile().Emit("volatile", 1))
 			c.want(p + `["volatile",1]`)
+			synctest.Wait()
 			must(t, ns.Volatile().Emit("volatile", 2))
 			c.want(p + `["volatile",2]`)
 			done := make(chan error, 1)

@@ -86,15 +86,15 @@ func TestRecoveryAfterStrings(t *testing.T) {
 		s := c.socket()
 		volatile := func(args ...any) {
 			t.Helper()
+			synctest.Wait() // nothing may be on its way
 			must(t, s.Volatile().Emit("v", args...))
 			c.took(c.next().data)
-			synctest.Wait()
 		}
 		all := func(args ...any) {
 			t.Helper()
+			synctest.Wait()
 			must(t, r.srv.Volatile().Emit("v", args...))
 			c.took(c.next().data)
-			synctest.Wait()
 		}
 		must(t, r.srv.Emit("one"))
 		c.wantEvents(`42["one"]`)
