@@ -1,6 +1,7 @@
 package eio
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -80,6 +81,18 @@ type Config struct {
 	// other error is told as "Forbidden". It may block and runs on the
 	// goroutine of the request.
 	AllowRequest func(r *http.Request) error
+	// SessionContext returns a context whose values the session keeps, see
+	// Handshake.Context: what a middleware outside, or Middleware, has found out about the
+	// request and put on its context. r is the opening request as they passed it on. Its
+	// end and deadline are not kept. To return r.Context() keeps all that hangs on it,
+	// which is some KiB for each session with net/http; to return a new context with the
+	// values of interest keeps those:
+	//
+	//	return context.WithValue(context.Background(), userKey, r.Context().Value(userKey))
+	//
+	// It may block and runs on the goroutine of the request. With it, the connections of
+	// Serve open their sessions through net/http. Default nil: nothing is kept.
+	SessionContext func(r *http.Request) context.Context
 	// GenerateID makes the session id, which must be unguessable and unique. Default: 20
 	// characters of url-safe base64 from crypto/rand. It may block. Its error, or an id that
 	// exists, is answered with HTTP 400 code 3.

@@ -267,6 +267,9 @@ func (srv *Server) stop() {
 	srv.sessions.close()
 }
 
+// Config returns the configuration, with the defaults filled in.
+func (srv *Server) Config() Config { return srv.cfg }
+
 // create makes a session for a handshake that passed all checks, or says why
 // not. r is nil when the server has no hook that would look at it.
 func (srv *Server) create(r *http.Request, t Transport, hs *Handshake, q *query) (*Session, *failure) {
@@ -291,6 +294,11 @@ func (srv *Server) create(r *http.Request, t Transport, hs *Handshake, q *query)
 		}
 	} else {
 		id = newID()
+	}
+	if srv.cfg.SessionContext != nil && r != nil {
+		if ctx := srv.cfg.SessionContext(r); ctx != nil {
+			hs.ctx = context.WithoutCancel(ctx)
+		}
 	}
 	s := newSession(srv, id, t, hs, q)
 	if !srv.sessions.add(s) {

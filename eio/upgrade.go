@@ -240,5 +240,5 @@ func (srv *Server) hooked(handshake bool) bool {
 	if c.Middleware != nil || c.OnHeaders != nil || (c.CORS != nil && c.CORS.AllowOrigin != nil) {
 		return true
 	}
-	return handshake && (c.AllowRequest != nil || c.GenerateID != nil || c.OnInitialHeaders != nil)
+	return handshake && (c.AllowRequest != nil || c.SessionContext != nil || c.GenerateID != nil || c.OnInitialHeaders != nil)
 }
