@@ -1,7 +1,7 @@
 package sio
 
 import (
-	"fmt"
+	"errors"
 	"sync"
 
 	"github.com/epio-go/epio/adapter"
@@ -21,8 +21,9 @@ type broadcast struct {
 
 	acks     *gathering // collects acknowledgements; nil without
 	ackID    uint64
-	outgoing bool // reached is wanted
+	outgoing bool // reached is wanted, of all sockets
 	reached  []*Socket
+	failed   []*SocketError // with Strict: who could not take it
 }
 
 var broadcasts = sync.Pool{New: func() any { return new(broadcast) }}
@@ -42,7 +43,7 @@ func (s *Socket) emit(event string, id int64, args []any, flags adapter.Flags) e
 	}
 	f, err := s.c.srv.cfg.Parser.EncodeEvent(s.nsp, id, event, args)
 	if err != nil {
-		return fmt.Errorf("sio: encode %q: %w", event, err)
+		return &EncodeError{Event: event, Err: err}
 	}
 	s.c.srv.warnAttachments(event, f)
 	if flags.Has(adapter.NoCompress) {
@@ -64,7 +65,10 @@ func (s *Socket) emit(event string, id int64, args []any, flags adapter.Flags) e
 
 // sendOutgoing calls the outgoing catch-alls.
 func (s *Socket) sendOutgoing(event string, args []any) {
-	for _, fn := range s.ns.tbl.load().outgoing {
+	for _, fn := range s.ns.tbl.load().outgoing.fns {
+		s.protect("outgoing handler", func() error { fn(s, event, args); return nil })
+	}
+	for _, fn := range s.ownHandlers().outgoing.fns {
 		s.protect("outgoing handler", func() error { fn(s, event, args); return nil })
 	}
 }
@@ -72,25 +76,26 @@ func (s *Socket) sendOutgoing(event string, args []any) {
 // broadcast sends an event to the selected sockets.
 func (t *Target) broadcast(event string, args []any) error {
 	if t.ns.match != nil {
+		var errs []error // one child's trouble is not the others'
 		for _, child := range t.ns.srv.children(t.ns) {
 			c := *t
 			c.ns = child
 			if err := c.broadcast(event, args); err != nil {
-				return err
+				errs = append(errs, err)
 			}
 		}
-		return nil
+		return errors.Join(errs...)
 	}
 	b, err := t.newBroadcast(event, args, nil)
 	if err != nil {
 		return err
 	}
-	err = t.ns.connectedAdapter().Broadcast(b, b.opts())
-	b.finish()
-	if err != nil {
-		return fmt.Errorf("sio: publish %q: %w", event, err)
+	if err = t.ns.connectedAdapter().Broadcast(b, b.opts()); err != nil {
+		err = &PublishError{Event: event, Err: err}
 	}
-	return nil
+	err = b.undelivered(err)
+	b.finish()
+	return err
 }
 
 // deliverLocal sends an event that came from another server to this server's
@@ -126,17 +131,17 @@ func (t *Target) newBroadcast(event string, args []any, g *gathering) (*broadcas
 		id = int64(b.ackID)
 		g.id = b.ackID
 	}
-	b.outgoing = len(ns.tbl.load().outgoing) > 0
+	b.outgoing = len(ns.tbl.load().outgoing.fns) > 0
 	o := adapter.Opts{Rooms: b.target.rooms.slice()}
 	if codec.Reserved(event) {
 		b.finish()
-		return nil, fmt.Errorf("sio: encode %q: %w", event, ErrReservedEvent)
+		return nil, &EncodeError{Event: event, Err: ErrReservedEvent}
 	}
 	if ns.index.HasReceivers(o) {
 		f, err := ns.srv.cfg.Parser.EncodeEvent(ns.name, id, event, args)
 		if err != nil {
 			b.finish()
-			return nil, fmt.Errorf("sio: encode %q: %w", event, err)
+			return nil, &EncodeError{Event: event, Err: err}
 		}
 		ns.srv.warnAttachments(event, f)
 		if t.flags.Has(adapter.NoCompress) {
@@ -187,6 +192,9 @@ func (r *receiver) Deliver(p adapter.Packet, batch adapter.Batch) bool {
 	}
 	if err := s.queueBroadcast(b, batch.(*engine.Batch), b.target.flags.Has(adapter.Volatile)); err != nil {
 		if b.acks == nil {
+			if b.target.strict {
+				b.failed = append(b.failed, &SocketError{ID: s.id, Err: err})
+			}
 			return false
 		}
 		if s.unexpect(b.ackID) == nil {
@@ -195,7 +203,7 @@ func (r *receiver) Deliver(p adapter.Packet, batch adapter.Batch) bool {
 		b.acks.missed(s)
 		return false
 	}
-	if b.outgoing {
+	if b.outgoing || len(s.ownHandlers().outgoing.fns) > 0 {
 		b.reached = append(b.reached, s)
 	}
 	return true

@@ -184,13 +184,13 @@ func TestCallCeilings(t *testing.T) {
 	s := callee(t, r)
 	arg := any("please")
 	writers := portableWriters()
-	wantAllocs(t, "Call", 13+writers, func() {
+	wantAllocs(t, "Call", 3+writers, func() {
 		if v, err := Call[string](ctx, s, "ask", arg); v != "yes" || err != nil {
 			t.Fatal(v, err)
 		}
 	})
 	voters := r.srv.To("voters")
-	wantAllocs(t, "Gather of 10", 58+10*writers, func() {
+	wantAllocs(t, "Gather of 10", 38+10*writers, func() {
 		for a, err := range Gather[string](ctx, voters, "ask", arg) {
 			if a.Value != "yes" || err != nil {
 				t.Fatal(a, err)

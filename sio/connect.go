@@ -44,7 +44,7 @@ func (s *Socket) connect() {
 		s.nsp = s.ns.name // one string for all sockets; look-ups read it meanwhile
 		s.c.mu.Unlock()
 	}
-	s.ns.connectedAdapter()
+	s.ns.ready()
 	index := s.index()
 	if err := index.Attach(&s.member, (*receiver)(s)); err != nil {
 		s.refuse(err)
@@ -63,8 +63,9 @@ func (s *Socket) connect() {
 	}
 	s.admitted = true
 	s.c.joined()
-	for _, fn := range s.ns.tbl.load().connect {
+	for _, fn := range s.ns.tbl.load().connect.fns {
 		if err := s.protect("connect handler", func() error { return fn(s.Context(), s) }); err != nil {
+			s.report(&EventError{Event: "connect", Err: err})
 			s.Disconnect(false)
 			return
 		}
@@ -75,7 +76,7 @@ func (s *Socket) connect() {
 var errNoNamespace = &Error{Message: "Invalid namespace"}
 
 func (s *Socket) middlewares() error {
-	use := s.ns.tbl.load().use
+	use := s.ns.tbl.load().use.fns
 	if len(use) == 0 {
 		return nil
 	}
@@ -102,7 +103,9 @@ func (s *Socket) accept() error {
 	err := s.index().Connect(&s.member, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.state.Load() != gone {
+		if s.ns.deleted.Load() {
+			sendErr = errNoNamespace
+		} else if s.state.Load() != gone {
 			s.state.Store(connected)
 			sendErr = s.sent(s.c.sess.Queue(f, batch))
 			f = nil

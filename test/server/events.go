@@ -226,8 +226,8 @@ func selections(ns *sio.Namespace) {
 			return nil, err
 		}
 		list := []found{}
-		for _, info := range infos {
-			list = append(list, found{ID: info.ID, Rooms: info.Rooms, Data: info.Data})
+		for _, r := range infos {
+			list = append(list, found{ID: r.ID(), Rooms: r.Rooms(), Data: r.Data()})
 		}
 		return list, nil
 	})
