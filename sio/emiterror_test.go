@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/codec"
@@ -155,6 +156,7 @@ func TestStrict(t *testing.T) {
 		if !errors.Is(err, ErrBufferFull) || errors.Is(err, ErrDropped) || errors.Is(err, ErrClosed) {
 			t.Errorf("got %v, want only ErrBufferFull in it", err)
 		}
+		synctest.Wait() // nothing is on its way to the other
 		err = r.srv.Volatile().Strict().Emit("x")
 		p.next()
 		if se, ok := errors.AsType[*SocketError](err); !ok || se.ID != full.ID() || !errors.Is(err, ErrDropped) || errors.Is(err, ErrBufferFull) {

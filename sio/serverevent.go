@@ -174,6 +174,9 @@ func (h *host) ServerEvent(event string, args []any, ack func(arg any)) {
 		h.srv.log.Debug("sio: no listener for a server-side event", "event", event, "namespace", h.name)
 		return
 	}
+	if h.srv.life.Err() != nil {
+		return // the server has ended
+	}
 	q := &n.fromServers
 	q.mu.Lock()
 	if len(q.waiting) >= maxServerEvents {
