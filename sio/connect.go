@@ -14,6 +14,13 @@ type Handshake struct{ s *Socket }
 // Handshake returns what the client came with.
 func (s *Socket) Handshake() *Handshake { return &Handshake{s} }
 
+// AuthOf returns what the client passed as auth, decoded into T: the zero T if that was
+// nothing. Returning the error from a middleware refuses the client.
+func AuthOf[T any](s *Socket) (v T, err error) {
+	err = s.Auth(&v)
+	return v, err
+}
+
 // Auth decodes the auth payload into what v points to, see Socket.Auth.
 func (h *Handshake) Auth(v any) error { return h.s.Auth(v) }
 
