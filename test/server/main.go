@@ -48,6 +48,7 @@ func main() {
 	flag.DurationVar(&o.pingInterval, "ping-interval", 0, "time between pings; 0 means the default")
 	flag.DurationVar(&o.pingTimeout, "ping-timeout", 0, "time to answer a ping; 0 means the default")
 	flag.BoolVar(&o.msgpack, "msgpack", false, "speak msgpack instead of JSON")
+	flag.BoolVar(&o.user, "user", false, "keep the header X-User with sessions")
 	flag.Parse()
 	if err := run(o); err != nil {
 		log.Fatal(err)
@@ -60,6 +61,7 @@ type options struct {
 	maxPayload                                int
 	connectTimeout, pingInterval, pingTimeout time.Duration
 	msgpack                                   bool
+	user                                      bool
 }
 
 func run(o options) error {
@@ -79,8 +81,14 @@ func run(o options) error {
 	if o.deflate {
 		deflate = new(eio.PerMessageDeflate)
 	}
+	var session func(*http.Request) context.Context
+	if o.user {
+		session = user
+	}
 	srv, err := sio.New(sio.Config{
 		Engine: eio.Config{
+			SessionContext: session,
+
 			AllowEIO3:  o.eio3,
 			MaxPayload: o.maxPayload,
 
@@ -101,6 +109,7 @@ func run(o options) error {
 	out := &reporter{enc: json.NewEncoder(os.Stdout)}
 	root(srv, out)
 	namespaces(srv, out)
+	api(srv, out)
 
 	ln, err := net.Listen("tcp", o.addr)
 	if err != nil {
