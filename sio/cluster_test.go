@@ -14,8 +14,10 @@ import (
 // bus joins servers of one test: calls of functions, with values in the form that a wire
 // would give them.
 type bus struct {
-	mu    sync.Mutex
-	nodes map[string][]*busNode // guarded by mu; by namespace
+	mu sync.Mutex
+	// guarded by mu
+	nodes map[string][]*busNode // by namespace
+	flags adapter.Flags         // of the last call for answers
 }
 
 type busNode struct {
@@ -54,6 +56,14 @@ func (n *busNode) Close(context.Context) error {
 	return nil
 }
 
+// asked returns the flags of the last call for answers in the cluster of r.
+func (r *rig) asked() adapter.Flags {
+	b := r.srv.root.adapter.(*busNode).bus
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.flags
+}
+
 func (n *busNode) others(o adapter.Opts) []*busNode {
 	if o.Flags.Has(adapter.Local) {
 		return nil
@@ -88,6 +98,9 @@ func (n *busNode) Broadcast(p adapter.Packet, o adapter.Opts) error {
 
 func (n *busNode) BroadcastWithAck(p adapter.Packet, o adapter.Opts, acks adapter.Acks) (int, error) {
 	others := n.others(o)
+	n.bus.mu.Lock()
+	n.bus.flags = o.Flags
+	n.bus.mu.Unlock()
 	for _, to := range others {
 		acks.Count(to.host.BroadcastLocal(p.Event(), wired(p.Args()), o, func(id string, arg any) { acks.Ack(id, wired(arg)) }))
 	}

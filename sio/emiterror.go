@@ -110,6 +110,5 @@ func (b *broadcast) undelivered(err error) error {
 	}
 	e := &BroadcastError{Event: b.event, Sockets: b.failed}
 	e.Publish, _ = errors.AsType[*PublishError](err)
-	b.failed = nil // taken
 	return e
 }

@@ -296,7 +296,7 @@ func (n *Namespace) Delete() error {
 func (n *Namespace) ready() {
 	n.connectedAdapter()
 	n.announced.Do(func() {
-		if n.srv.root == nil || n == n.srv.root {
+		if n.srv.root == nil {
 			return // it is being made
 		}
 		for _, fn := range n.srv.root.tbl.load().created.fns {

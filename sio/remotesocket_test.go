@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/codec"
 )
 
@@ -83,6 +84,9 @@ func TestRemoteSockets(t *testing.T) {
 				return receive(t, done)
 			}
 			must(t, ask(`["yes"]`))
+			if single := here.asked().Has(adapter.Single); single != (i == 1) {
+				t.Errorf("server %d: asked for a single answer: %v", i, single)
+			}
 			if e, ok := errors.AsType[*codec.DecodeError](ask(`[{}]`)); !ok {
 				t.Errorf("server %d: answer of another type: %v", i, e)
 			}

@@ -78,9 +78,6 @@ func (k Key[T]) Require(h Holder) (T, error) {
 // GetOrSet returns the value that is there, or else what makeValue returns, which is kept
 // then. makeValue is called with the holder locked: it must not use it.
 func (k Key[T]) GetOrSet(h Holder, makeValue func() T) T {
-	if v, ok := k.Get(h); ok {
-		return v
-	}
 	st := h.kept(true)
 	st.mu.Lock()
 	defer st.mu.Unlock()

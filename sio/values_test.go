@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -88,7 +89,12 @@ func TestKeysFromManyGoroutines(t *testing.T) {
 		var same sync.Map
 		for i := range 16 {
 			wg.Go(func() {
-				same.Store(count.GetOrSet(s, func() *[]int { return new([]int) }), true)
+				same.Store(count.GetOrSet(s, func() *[]int {
+					for range 100 {
+						runtime.Gosched() // the others find nothing, either
+					}
+					return new([]int)
+				}), true)
 				k := NewKey[int](strconv.Itoa(i))
 				for n := range 100 {
 					k.Set(s, n)
