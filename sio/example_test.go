@@ -193,3 +193,49 @@ func ExampleServer_Shutdown() {
 	fmt.Println(srv.Shutdown(ctx))
 	// Output: <nil>
 }
+
+func ExampleKey() {
+	type account struct{ Name string }
+	accounts := sio.NewKey[*account]("account")
+
+	srv, _ := sio.New(sio.Config{})
+	srv.Use(func(_ context.Context, s *sio.Socket) error {
+		name, err := sio.AuthOf[string](s)
+		if err != nil {
+			return err
+		}
+		accounts.Set(s, &account{Name: name})
+		return nil
+	})
+	sio.OnAck0(srv, "whoami", func(_ context.Context, s *sio.Socket) (string, error) {
+		a, err := accounts.Require(s)
+		if err != nil {
+			return "", err
+		}
+		return a.Name, nil
+	})
+}
+
+func ExampleOnce() {
+	srv, _ := sio.New(sio.Config{})
+	srv.OnConnect(func(_ context.Context, s *sio.Socket) error {
+		sio.On(sio.Once(s), "introduce", func(_ context.Context, s *sio.Socket, name string) error {
+			return s.Broadcast().Emit("joined", name)
+		})
+		return nil
+	})
+}
+
+func ExampleCallServers() {
+	srv, _ := sio.New(sio.Config{}) // with the adapter of a cluster
+	sio.OnServerAck(srv, "load", func(_ context.Context, _ sio.None) (int, error) {
+		n := 0
+		for range srv.Sockets() {
+			n++
+		}
+		return n, nil
+	})
+	loads, err := sio.CallServers[int](context.Background(), srv.ServerSide(), "load", nil)
+	fmt.Println(loads, err) // what the other servers say: there are none
+	// Output: [] <nil>
+}
