@@ -71,11 +71,13 @@ func TestCallThatFailsToSendLeavesNothing(t *testing.T) {
 		broken := errors.New("broken")
 		for range 3 {
 			_, err := Call[string](ctx, s, "ask", marshaler(func() ([]byte, error) {
-				// A client that guesses ids has answered already.
-				in, err := codec.JSON.NewDecoder(nil).Text([]byte(`31["guessed"]`))
-				must(t, err)
-				s.unexpect(s.ns.ackID.Load()-1).answered(s, in.Clone())
-				in.Release()
+				// A client that guesses ids has answered already. (The encoder may try twice.)
+				if w := s.unexpect(s.ns.ackID.Load() - 1); w != nil {
+					in, err := codec.JSON.NewDecoder(nil).Text([]byte(`31["guessed"]`))
+					must(t, err)
+					w.answered(s, in.Clone())
+					in.Release()
+				}
 				return nil, broken
 			}))
 			if _, ok := errors.AsType[*EncodeError](err); !ok {
