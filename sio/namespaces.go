@@ -23,8 +23,8 @@ type matcher func(ctx context.Context, name string, h *Handshake) (values map[st
 // Of returns the namespace with this name, making it if it does not exist. A
 // missing leading slash is added. With wildcards, as in "/tenant/{id}" or
 // "/files/{path...}", it makes a parent, see [Namespace]; names made with Of go
-// before patterns, and patterns are tried in the order they were made. It panics
-// when the pattern is malformed.
+// before patterns, and patterns are tried in the order they were made. It waits for the
+// adapter to connect. It panics when the pattern is malformed.
 //
 // Of("/tenant/7") makes a namespace of its own unless the child exists, and keeps the child
 // from then on if it does. To send to children that clients made, use the parent, or
