@@ -102,6 +102,34 @@ func TestDeleteFromInside(t *testing.T) {
 	})
 }
 
+// A handler may replace the namespace it runs in: the new one waits for the old one's adapter,
+// but not for the old one's handlers.
+func TestReplaceFromInside(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := memory(t, Config{Adapter: func(h adapter.Host) adapter.Adapter {
+			return &watchedAdapter{adapter.NewMemory(adapter.Config{}), func() {
+				if h.Namespace() == "/a" {
+					time.Sleep(time.Second)
+				}
+			}}
+		}})
+		took := make(chan time.Duration, 1)
+		On0(r.srv.Of("/a"), "replace", func(_ context.Context, s *Socket) error {
+			start := time.Now()
+			must(t, s.Namespace().Delete())
+			must(t, r.srv.Of("/a").Emit("nobody yet"))
+			took <- time.Since(start)
+			return nil
+		})
+		p := r.websocket()
+		p.join("/a")
+		p.send(`42/a,["replace"]`)
+		p.want("41/a,")
+		wantFrom(t, took, time.Second)
+		p.join("/a")
+	})
+}
+
 // Whoever is still in a middleware is refused when that is over.
 func TestDeleteWhileSocketsConnect(t *testing.T) {
 	bubble(t, func(t *testing.T) {
