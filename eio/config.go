@@ -56,7 +56,8 @@ type Config struct {
 	// was due. It is announced in the handshake. Default 20 s, at least 1 ms.
 	PingTimeout time.Duration
 	// UpgradeTimeout is the time from the arrival of a second transport to its
-	// UPGRADE packet. When it is over only that transport is closed. Default 10 s.
+	// UPGRADE packet. When it is over only that transport is closed. It also bounds the time
+	// from a WebTransport session to the OPEN packet on its stream. Default 10 s.
 	UpgradeTimeout time.Duration
 
 	// AllowEIO3 also accepts clients of Engine.IO v3: the JavaScript clients of
@@ -67,17 +68,19 @@ type Config struct {
 	// "/", so whoever gets to see that id can use the session, as with the reference.
 	AllowEIO3 bool
 
-	// MaxPayload is the greatest number of bytes, inclusive, of one POST body and
-	// of one WebSocket message. It is announced in the handshake. Default 1,000,000.
+	// MaxPayload is the greatest number of bytes, inclusive, of one POST body, of one
+	// WebSocket message and of one packet on WebTransport. It is announced in the handshake. Default 1,000,000.
 	MaxPayload int
-	// Transports lists what clients may use: "polling", "websocket". Default both.
+	// Transports lists what clients may use: "polling", "websocket", "webtransport". The last
+	// one needs an HTTP/3 server that hands its sessions over, see [Server.WebTransport].
+	// Default "polling" and "websocket".
 	Transports []string
 	// DisableUpgrades announces no upgrades and refuses them with HTTP 400. The
 	// reference only stops announcing them.
 	DisableUpgrades bool
 
 	// AllowRequest decides about every handshake (a request without sid), after
-	// the checks of transport and method. A *RefuseError carries the text for the client; any
+	// the checks of transport and method; for WebTransport that is the CONNECT request. A *RefuseError carries the text for the client; any
 	// other error is told as "Forbidden". It may block and runs on the
 	// goroutine of the request.
 	AllowRequest func(r *http.Request) error
@@ -240,7 +243,7 @@ func (c Config) normalize() (Config, error) {
 		bad("Transports", "is empty")
 	}
 	for i, t := range c.Transports {
-		if t != "polling" && t != "websocket" {
+		if t != "polling" && t != "websocket" && t != "webtransport" {
 			bad("Transports", "%q is not a known transport", t)
 		}
 		if slices.Contains(c.Transports[:i], t) {

@@ -42,8 +42,8 @@ type forms struct {
 	asked    bool
 }
 
-// in returns the variant for receivers of the form f. Text is the same in all forms, and
-// compressed once for all of them.
+// in returns the variant for receivers of the form f. Text is the same in all forms but that
+// of WebTransport, and compressed once for all of them.
 func (b *broadcast) in(f codec.Form) *variant {
 	all := &b.forms
 	if f == codec.FormPlain {
@@ -53,7 +53,7 @@ func (b *broadcast) in(f codec.Form) *variant {
 	if !all.asked {
 		all.binary, all.asked = codec.HasBinary(plain.Bytes()), true
 	}
-	if !all.binary {
+	if !all.binary && f != codec.FormWebTransport {
 		f &= codec.FormDeflated
 	}
 	v := &all.variants[f]
