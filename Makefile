@@ -18,7 +18,7 @@ test-go: ## Run the Go tests of all modules only
 test-js: ## Run the official JavaScript client against the server only
 	@scripts/test js js-race
 
-test-browser: ## Run the chat example in Chromium only
+test-browser: ## Run the chat and WebTransport examples in Chromium only
 	@scripts/test browser
 
 check: ## Check format, vet, lint, modernity, go.mod files, generated code
@@ -43,4 +43,4 @@ fuzz: ## Run every fuzz function for a while (FUZZTIME=1m FUZZ=name)
 	@scripts/fuzz $(FUZZ)
 
 clean: ## Remove what was built or installed in the checkout
-	rm -rf bin bench/node/node_modules test/node_modules examples/chat/node_modules
+	rm -rf bin bench/node/node_modules test/node_modules examples/chat/node_modules examples/webtransport/node_modules

@@ -33,7 +33,7 @@ func (a textAddr) String() string { return string(a) }
 func newHandshake(r *http.Request, secure bool) *Handshake {
 	var b strings.Builder
 	uri := r.RequestURI
-	if uri == "" {
+	if uri == "" || r.Method == http.MethodConnect { // there it is the authority
 		uri = r.URL.RequestURI()
 	}
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, uri, r.Host)

@@ -82,7 +82,7 @@ func wtRequest(query string, headers ...string) *http.Request {
 		panic(err)
 	}
 	r := &http.Request{
-		Method: http.MethodConnect, URL: u, RequestURI: uri, Host: "epio.test", Proto: "webtransport", ProtoMajor: 3,
+		Method: http.MethodConnect, URL: u, RequestURI: "epio.test", Host: "epio.test", Proto: "webtransport", ProtoMajor: 3,
 		Header: make(http.Header), RemoteAddr: "192.0.2.1:4433", Body: http.NoBody,
 	}
 	for i := 0; i < len(headers); i += 2 {
