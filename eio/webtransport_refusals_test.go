@@ -122,6 +122,8 @@ func TestWebTransportHandshake(t *testing.T) {
 			wait(t, c.answered, "the handler")
 			if got := f.take(); len(got) != 1 || got[0].Code != tt.code || got[0].Context.Name != tt.context {
 				t.Errorf("%q: reported %v", tt.send, got)
+			} else if tooBig := errors.Is(got[0], ErrMessageTooBig); tooBig != (tt.send[0] == 0x7e) {
+				t.Errorf("%q: reported %v", tt.send, got[0].Err)
 			}
 		}
 		if n := r.srv.Sessions(); n != 1 {

@@ -153,7 +153,8 @@ func TestWebTransportClose(t *testing.T) {
 }
 
 func TestWebTransportShutdown(t *testing.T) {
-	wtTest(t, Config{}, nil, func(r *rig) {
+	var f refusals
+	wtTest(t, Config{OnConnectionError: f.add}, nil, func(r *rig) {
 		c := r.webtransport()
 		r.session().SendMessage([]byte("last"), false)
 		early := r.dialWT(wtRequest("")) // nothing on its stream yet
@@ -161,6 +162,10 @@ func TestWebTransportShutdown(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- r.srv.Shutdown(context.Background()) }()
 		wait(t, early.session.ended, "the end of a session without a stream")
+		wait(t, early.answered, "the handler")
+		if got := f.take(); len(got) != 1 || got[0].Code != CodeShuttingDown {
+			t.Errorf("reported %v", got)
+		}
 		c.want("4last")
 		c.wantClosed()
 		if err := wait(t, done, "Shutdown"); err != nil {

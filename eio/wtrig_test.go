@@ -203,8 +203,8 @@ func (c *wtClient) wantBinary(data string) {
 // on the stream.
 func (c *wtClient) wantClosed() {
 	c.t.Helper()
-	if p, err := c.next(); !errors.Is(err, io.EOF) {
-		c.t.Fatalf("got packet %q, %v, want the end", p.Data, err)
+	if p, err := c.next(); !errors.Is(err, io.EOF) || len(c.rest) > 0 {
+		c.t.Fatalf("got packet %q, % x, %v, want the end", p.Data, c.rest, err)
 	}
 	wait(c.t, c.session.ended, "the end of the session")
 }

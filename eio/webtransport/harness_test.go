@@ -208,7 +208,7 @@ func (c *client) wantBinary(data []byte) {
 func (c *client) wantClosed() {
 	c.t.Helper()
 	p, err := c.next()
-	if e, ok := errors.AsType[*webtransport.SessionError](err); err != io.EOF && (!ok || !e.Remote || e.ErrorCode != 0) {
+	if e, ok := errors.AsType[*webtransport.SessionError](err); len(c.rest) > 0 || err != io.EOF && (!ok || !e.Remote || e.ErrorCode != 0) {
 		c.t.Fatalf("got packet %.100q, %v, want the end", p.Data, err)
 	}
 	wait(c.t, c.session.Context().Done(), "the end of the session")
