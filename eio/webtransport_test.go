@@ -442,3 +442,54 @@ func TestWebTransportPause(t *testing.T) {
 		r.wantClose(TransportClose)
 	})
 }
+
+// TestWebTransportPacketHooks: hooks and callbacks see what goes over WebTransport.
+func TestWebTransportPacketHooks(t *testing.T) {
+	seen := make(chan string, 64)
+	cfg := Config{Hooks: &Hooks{
+		Packet:       func(_ *Session, p codec.Packet) { seen <- "packet " + p.Type.String() + " " + string(p.Data) },
+		PacketCreate: func(_ *Session, p codec.Packet) { seen <- "create " + p.Type.String() + " " + string(p.Data) },
+		Heartbeat:    func(*Session) { seen <- "heartbeat" },
+		Upgrading:    func(_ *Session, tr Transport) { seen <- "upgrading " + tr.String() },
+		Upgrade:      func(_ *Session, tr Transport) { seen <- "upgrade " + tr.String() },
+		Drain:        func(*Session) { seen <- "drain" },
+	}}
+	wtTest(t, cfg, &app{}, func(r *rig) {
+		want := func(lines ...string) {
+			t.Helper()
+			for _, w := range lines {
+				if got := wait(t, seen, w); got != w {
+					t.Errorf("got %q, want %q", got, w)
+				}
+			}
+		}
+		sid := r.poll()
+		s := r.session()
+		c := r.wtCandidate(sid)
+		c.send("2probe")
+		c.want("3probe")
+		want("upgrading webtransport")
+		c.send("5")
+		want("upgrade webtransport")
+		c.send("4one")
+		want("packet message one")
+		done := make(chan error, 1)
+		s.SendFunc(codec.NewTextFrame(codec.Message, "two"), func(err error) { done <- err })
+		c.want("4two")
+		if err := wait(t, done, "the callback"); err != nil {
+			t.Errorf("the callback got %v", err)
+		}
+		want("create message two", "drain")
+		c.want("2")
+		want("create ping ")
+		c.send("3")
+		want("packet pong ", "heartbeat")
+
+		// What never leaves is told, too.
+		s.Discard(ForcedClose)
+		s.SendFunc(codec.NewTextFrame(codec.Message, "late"), func(err error) { done <- err })
+		if err := wait(t, done, "the callback"); !errors.Is(err, ErrClosed) {
+			t.Errorf("the callback got %v", err)
+		}
+	})
+}
