@@ -12,6 +12,7 @@ import (
 var (
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading = regexp.MustCompile(`(?m)^#+ +(.+)$`)
+	inline  = regexp.MustCompile("`[^`\n]*`")
 	fenced  = regexp.MustCompile("(?ms)^```.*?^```$")
 )
 
@@ -24,7 +25,8 @@ func TestLinks(t *testing.T) {
 	}
 	checked := 0
 	for _, p := range all {
-		for _, match := range link.FindAllStringSubmatch(fenced.ReplaceAllString(p.text, ""), -1) {
+		prose := inline.ReplaceAllString(fenced.ReplaceAllString(p.text, ""), "")
+		for _, match := range link.FindAllStringSubmatch(prose, -1) {
 			to := match[1]
 			if strings.Contains(to, "://") || strings.HasPrefix(to, "mailto:") {
 				continue
