@@ -64,6 +64,7 @@ func root(srv *sio.Server, out *reporter) {
 		}
 		return map[string]any{
 			"auth": auth, "query": query, "header": r.Header.Get("x-test"), "address": r.RemoteAddr, "url": r.URL.RequestURI(),
+			"forwarded": r.Header.Get("X-Forwarded-For"),
 		}, nil
 	})
 	sio.On(ns, "kick", func(_ context.Context, s *sio.Socket, closeConn bool) error {

@@ -1,0 +1,105 @@
+// The official client through the proxies of docs/deployment.md: two servers behind each.
+
+import assert from "node:assert/strict";
+import http from "node:http";
+import { after, afterEach, before, describe, test } from "node:test";
+import { io } from "socket.io-client";
+import { call, deadline, next, Server, transports, upgraded, within } from "../client/harness.js";
+import { installed, names, needsCookies, Proxy } from "./proxies.js";
+
+const strict = process.env.REQUIRE_SERVICES === "1" || /^(true|1)$/.test(process.env.CI ?? "");
+const several = 12; // clients; that all get one of two servers by chance happens once in 2,048 times
+
+for (const name of names) {
+  const skip = !strict && !installed(name) && `no ${name}`;
+  describe(name, { skip }, () => {
+    let servers;
+    const open = [];
+    const agents = [];
+    before(async () => (servers = await Promise.all([1, 2].map(() => Server.start({ door: "direct" })))));
+    after(() => Promise.all((servers ?? []).map((server) => server.stop())));
+    afterEach(() => {
+      for (const socket of open.splice(0)) socket.disconnect();
+      for (const agent of agents.splice(0)) agent.destroy();
+    });
+
+    // client opens a socket as a client of its own: with its own cookies, and its own address on the loopback network.
+    function client(proxy, way, i) {
+      const agent = new http.Agent({ localAddress: `127.0.0.${10 + i}`, keepAlive: true });
+      agents.push(agent);
+      const socket = io(proxy.url, {
+        forceNew: true,
+        reconnection: false,
+        transports: transports[way],
+        withCredentials: needsCookies(name),
+        agent,
+      });
+      open.push(socket);
+      return socket;
+    }
+
+    describe("as on the page", () => {
+      let proxy;
+      before(async () => (proxy = await Proxy.start(name, servers.map((server) => server.addr))));
+      after(() => proxy?.stop());
+
+      for (const way of Object.keys(transports)) {
+        test(way, async () => {
+          const sockets = Array.from({ length: several }, (_, i) => client(proxy, way, i));
+          await Promise.all(sockets.map((socket) => next(socket, "connect")));
+          await Promise.all(sockets.map(upgraded));
+          await Promise.all(sockets.map(conversation));
+          const counts = await served(servers, sockets);
+          assert.ok(Math.min(...counts) > 0, `clients of each server: ${counts}`);
+        });
+      }
+
+      test("the client's address", async () => {
+        const socket = client(proxy, "websocket", 0);
+        await next(socket, "connect");
+        const { forwarded } = await call(socket, "handshake");
+        assert.equal(forwarded, "127.0.0.10");
+      });
+    });
+
+    // The opposite, to see that the test would notice.
+    test("without the lines that make it stick, polling fails", async () => {
+      const proxy = await Proxy.start(name, servers.map((server) => server.addr), { sticky: false });
+      try {
+        const ends = Array.from({ length: several }, async (_, i) => {
+          const socket = client(proxy, "polling", i);
+          const failed = new Promise((resolve) => {
+            socket.once("connect_error", () => resolve(true));
+            socket.once("disconnect", () => resolve(true));
+          });
+          const worked = new Promise((resolve) => socket.once("connect", () => resolve(conversation(socket).then(() => false))));
+          return within(Promise.race([failed, worked]), "end of the attempt");
+        });
+        assert.ok((await Promise.all(ends)).includes(true), "no client has failed");
+      } finally {
+        for (const socket of open.splice(0)) socket.disconnect();
+        await proxy.stop();
+      }
+    });
+  });
+}
+
+// conversation needs many requests when it is polling.
+async function conversation(socket) {
+  for (let i = 0; i < 10; i++) assert.equal(await call(socket, "echoAck", i), i);
+  const bytes = Buffer.alloc(100_000, 7);
+  assert.deepEqual(await call(socket, "echoAck", bytes), bytes);
+}
+
+// served disconnects the sockets and returns how many of them each server had.
+async function served(servers, sockets) {
+  const counts = servers.map(() => 0);
+  await Promise.all(
+    sockets.map(async ({ id }, i) => {
+      const seen = Promise.race(servers.map((server, k) => server.disconnected(id).then(() => k)));
+      sockets[i].disconnect();
+      counts[await within(seen, `disconnect of ${id}`, 2 * deadline)]++;
+    }),
+  );
+  return counts;
+}
