@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"time"
 
 	"github.com/epio-go/epio/sio"
@@ -30,17 +33,6 @@ func Example() {
 	log.Fatal(srv.ListenAndServe(":3000"))
 }
 
-// The server is an http.Handler, too.
-func ExampleServer_ServeHTTP() {
-	srv, err := sio.New(sio.Config{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/socket.io/", srv)
-	log.Fatal(http.ListenAndServe(":3000", mux))
-}
-
 // All problems of a configuration are reported at once.
 func ExampleNew_problems() {
 	_, err := sio.New(sio.Config{QueueEvents: -1, AckTimeout: -time.Second})
@@ -54,40 +46,6 @@ func ExampleNew_problems() {
 	// the first one is about AckTimeout
 }
 
-// Names with wildcards make a namespace for every name that clients ask for.
-func ExampleServer_Of() {
-	srv, _ := sio.New(sio.Config{Logger: slog.Default()})
-	defer srv.Close()
-	tenants := srv.Of("/tenant/{id}")
-	tenants.OnConnect(func(ctx context.Context, s *sio.Socket) error {
-		return s.Emit("welcome", s.PathValue("id"))
-	})
-	fmt.Println(srv.Of("admin").Name(), tenants.Name())
-	fmt.Println(tenants.Emit("news", "to the tenants that are here")) // nobody is
-	// Output:
-	// /admin /tenant/{id}
-	// <nil>
-}
-
-// Handlers are typed. What OnAck's returns is the acknowledgement.
-func ExampleOnAck() {
-	srv, _ := sio.New(sio.Config{})
-	defer srv.Close()
-	type account struct {
-		Name  string `json:"name"`
-		Photo []byte `json:"photo"` // binary in JavaScript
-	}
-	sio.OnAck(srv, "register", func(ctx context.Context, s *sio.Socket, a account) (string, error) {
-		if a.Name == "" {
-			return "", &sio.Error{Message: "a name is needed"} // the client may know
-		}
-		return "welcome, " + a.Name, nil
-	})
-	sio.On2(srv, "move", func(ctx context.Context, s *sio.Socket, x, y float64) error {
-		return s.Broadcast().Volatile().Emit("moved", s.ID(), x, y)
-	})
-}
-
 // Registering an event twice is a mistake in the program.
 func ExampleNamespace_Handle_twice() {
 	srv, _ := sio.New(sio.Config{})
@@ -99,99 +57,88 @@ func ExampleNamespace_Handle_twice() {
 	// Output: panicked: true
 }
 
-// Connect middlewares decide who may join a namespace.
-func ExampleNamespace_Use() {
-	srv, _ := sio.New(sio.Config{})
-	defer srv.Close()
-	srv.Use(func(ctx context.Context, s *sio.Socket) error {
-		var auth struct {
-			Token string `json:"token"`
-		}
-		if err := s.Auth(&auth); err != nil {
-			return err // told as "connection refused"
-		}
-		if auth.Token != "secret" {
-			return &sio.Error{Message: "not authorized", Data: map[string]int{"retryAfter": 60}}
-		}
-		s.SetData(auth.Token)
-		return nil
-	})
-}
-
-// Event middlewares stand around the handling of every event.
-func ExampleNamespace_Wrap() {
-	srv, _ := sio.New(sio.Config{})
-	defer srv.Close()
-	srv.Wrap(func(next sio.Handler) sio.Handler {
-		return sio.HandlerFunc(func(ctx context.Context, s *sio.Socket, m *sio.Message) error {
-			start := time.Now()
-			err := next.Handle(ctx, s, m)
-			slog.Debug("handled", "event", m.Event(), "took", time.Since(start), "err", err)
-			return err
-		})
-	})
-}
-
-// A Target selects sockets by rooms and says how to send to them.
-func ExampleTarget() {
-	srv, _ := sio.New(sio.Config{})
-	defer srv.Close()
-	news := srv.To("sports", "politics").Except("muted")
-	fmt.Println(news.Emit("news", "nobody listens"))
-	fmt.Println(news.Volatile().Emit("tick", 1))
-	for s := range news.Sockets() {
-		fmt.Println(s.ID())
+// The server is an http.Handler, too: in any router, beside other routes.
+func ExampleServer_ServeHTTP() {
+	srv, err := sio.New(sio.Config{})
+	if err != nil {
+		log.Fatal(err)
 	}
-	fmt.Println(news.Join("readers"), news.Leave("readers"), news.Disconnect(false))
+	defer srv.Close()
+	mux := http.NewServeMux()
+	mux.Handle("/socket.io/", srv)
+	mux.HandleFunc("/hello", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello") })
+	web := httptest.NewServer(mux) // or http.ListenAndServe(":3000", mux)
+	defer web.Close()
+
+	fmt.Println(get(web.URL + "/hello"))
+	fmt.Println(get(web.URL + "/socket.io/?EIO=4&transport=polling")[:8])
 	// Output:
-	// <nil>
-	// <nil>
-	// <nil> <nil> <nil>
+	// hello
+	// 0{"sid":
 }
 
-// Call asks a client something.
-func ExampleCall() {
-	srv, _ := sio.New(sio.Config{})
-	defer srv.Close()
-	sio.On(srv, "delete", func(ctx context.Context, s *sio.Socket, file string) error {
-		sure, err := sio.Call[bool](ctx, s.Timeout(10*time.Second), "confirm", "delete "+file+"?")
-		switch {
-		case errors.Is(err, sio.ErrAckTimeout):
-			return &sio.Error{Message: "too late"}
-		case err != nil || !sure:
-			return err
-		}
-		return s.Emit("deleted", file)
-	})
-	_, err := sio.Call[bool](context.Background(), srv.To("nobody"), "anyone?")
-	fmt.Println(err)
-	// Output: sio: nobody was selected
-}
-
-// Gather asks many clients and takes their answers as they come.
-func ExampleGather() {
-	srv, _ := sio.New(sio.Config{})
-	defer srv.Close()
-	yes := 0
-	for vote, err := range sio.Gather[bool](context.Background(), srv.To("voters").Timeout(time.Minute), "vote") {
-		if err != nil {
-			continue // this one did not answer in time, or left
-		}
-		if vote.Value {
-			yes++
-		}
+// The server listens itself, and passes other requests on.
+func ExampleServer_SetFallback() {
+	srv, err := sio.New(sio.Config{})
+	if err != nil {
+		log.Fatal(err)
 	}
-	fmt.Println(yes, "votes")
-	// Output: 0 votes
+	defer srv.Close()
+	srv.SetFallback(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "a page") }))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go srv.Serve(ln) // or srv.ListenAndServe(":3000")
+
+	fmt.Println(get("http://" + ln.Addr().String() + "/"))
+	// Output: a page
 }
 
-// Shutdown lets handlers finish.
+func get(url string) string {
+	resp, err := http.Get(url)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return string(body)
+}
+
+// Shutdown lets handlers finish, tells the clients, and waits for the disconnect handlers.
 func ExampleServer_Shutdown() {
 	srv, _ := sio.New(sio.Config{})
+	srv.OnDisconnect(func(s *sio.Socket, r sio.Reason) { fmt.Println("gone:", string(r)) })
+	join(srv, "/")
+
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	fmt.Println(srv.Shutdown(ctx))
-	// Output: <nil>
+	// Output:
+	// gone: server shutting down
+	// <nil>
+}
+
+// The limits, and what to do when a client is too slow for what it is sent.
+func ExampleConfig() {
+	cfg := sio.Config{
+		AckTimeout: 5 * time.Second,
+		WhenFull:   sio.DropWhenFull, // Emit then returns ErrBufferFull
+		Logger:     slog.Default(),
+	}
+	cfg.Engine.MaxPayload = 100_000
+	cfg.Engine.SendBuffer = 1 << 20
+	cfg.Engine.MaxConns = 50_000
+	srv, err := sio.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer srv.Close()
+	fmt.Println(srv.Engine().Path(), srv.Engine().Sessions())
+	// Output: /socket.io/ 0
 }
 
 func ExampleKey() {
