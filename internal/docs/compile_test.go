@@ -239,7 +239,7 @@ func newChecker(t *testing.T, files []source) *checker {
 			wanted[strings.Trim(spec.Path.Value, `"`)] = true
 		}
 	}
-	cmd := exec.Command("go", append([]string{"list", "-export", "-deps", "-json=ImportPath,Export"}, slices.Sorted(maps.Keys(wanted))...)...)
+	cmd := exec.Command("go", append([]string{"list", "-e", "-export", "-deps", "-json=ImportPath,Export"}, slices.Sorted(maps.Keys(wanted))...)...)
 	cmd.Dir = root
 	var failure bytes.Buffer
 	cmd.Stderr = &failure
