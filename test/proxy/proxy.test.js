@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import { after, afterEach, before, describe, test } from "node:test";
 import { io } from "socket.io-client";
-import { call, deadline, next, Server, transports, upgraded, within } from "../client/harness.js";
+import { call, next, Server, transports, until, upgraded, within } from "../client/harness.js";
 import { installed, names, needsCookies, Proxy } from "./proxies.js";
 
 const strict = process.env.REQUIRE_SERVICES === "1" || /^(true|1)$/.test(process.env.CI ?? "");
@@ -96,13 +96,9 @@ async function conversation(socket) {
 
 // served disconnects the sockets and returns how many of them each server had.
 async function served(servers, sockets) {
-  const counts = servers.map(() => 0);
-  await Promise.all(
-    sockets.map(async ({ id }, i) => {
-      const seen = Promise.race(servers.map((server, k) => server.disconnected(id).then(() => k)));
-      sockets[i].disconnect();
-      counts[await within(seen, `disconnect of ${id}`, 2 * deadline)]++;
-    }),
-  );
-  return counts;
+  const ids = sockets.map(({ id }) => id);
+  for (const socket of sockets) socket.disconnect();
+  const of = (server) => ids.filter((id) => server.has((e) => e.event === "disconnect" && e.id === id)).length;
+  await until(() => servers.reduce((sum, server) => sum + of(server), 0) === ids.length, "the servers have seen all disconnect");
+  return servers.map(of);
 }
