@@ -39,15 +39,17 @@ var packages = map[string]string{
 	"url":      "net/url",
 	"x509":     "crypto/x509",
 
-	"adaptor":     "github.com/gofiber/fiber/v3/middleware/adaptor",
-	"fiber":       "github.com/gofiber/fiber/v3",
-	"adapter":     module + "/adapter",
-	"adaptertest": module + "/adapter/adaptertest",
-	"codec":       module + "/codec",
-	"eio":         module + "/eio",
-	"engine":      module + "/engine",
-	"pool":        module + "/pool",
-	"sio":         module + "/sio",
+	"http3":        "github.com/quic-go/quic-go/http3",
+	"webtransport": module + "/eio/webtransport",
+	"adaptor":      "github.com/gofiber/fiber/v3/middleware/adaptor",
+	"fiber":        "github.com/gofiber/fiber/v3",
+	"adapter":      module + "/adapter",
+	"adaptertest":  module + "/adapter/adaptertest",
+	"codec":        module + "/codec",
+	"eio":          module + "/eio",
+	"engine":       module + "/engine",
+	"pool":         module + "/pool",
+	"sio":          module + "/sio",
 }
 
 // prelude is what every fragment has at hand, as a handler in a program would.
