@@ -1,7 +1,7 @@
 # Every target installs what it needs (npm packages, tools, Chromium when run as root on Debian). What cannot be
 # installed is skipped with a message, except with CI=true or REQUIRE_SERVICES=1: then it is a failure.
 
-.PHONY: help chat test test-go test-js test-browser check build bench bench-quick bench-micro bench-compare fuzz clean
+.PHONY: help chat test test-go test-js test-examples test-proxy test-browser check build bench bench-quick bench-micro bench-compare fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -9,7 +9,7 @@ help: ## Show this list
 chat: ## Run the chat example at http://localhost:3000 (ADDR=:8080 for another port)
 	@scripts/chat
 
-test: ## Run all tests: Go (race, plain, invariants), JavaScript client, browser
+test: ## Run all tests: Go (race, plain, invariants), JavaScript client, examples, proxies, browser
 	@scripts/test
 
 test-go: ## Run the Go tests of all modules only
@@ -18,7 +18,13 @@ test-go: ## Run the Go tests of all modules only
 test-js: ## Run the official JavaScript client against the server only
 	@scripts/test js js-race
 
-test-browser: ## Run the chat example in Chromium only
+test-examples: ## Run every example with its client only
+	@scripts/test examples
+
+test-proxy: ## Run the configurations of nginx, HAProxy and Caddy in docs/deployment.md only
+	@scripts/test proxy
+
+test-browser: ## Run the chat and WebTransport examples in Chromium only
 	@scripts/test browser
 
 check: ## Check format, vet, lint, modernity, go.mod files, generated code
@@ -43,4 +49,4 @@ fuzz: ## Run every fuzz function for a while (FUZZTIME=1m FUZZ=name)
 	@scripts/fuzz $(FUZZ)
 
 clean: ## Remove what was built or installed in the checkout
-	rm -rf bin bench/node/node_modules test/node_modules examples/chat/node_modules
+	rm -rf bin bench/node/node_modules test/node_modules examples/node_modules examples/chat/node_modules examples/webtransport/node_modules

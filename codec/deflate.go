@@ -16,8 +16,8 @@ import (
 // messages, see [NewDeflatedFrame]. The functions that take a Form want it without.
 const FormDeflated = FormV3Base64 + 1
 
-// Forms is the number of forms, each with and without FormDeflated.
-const Forms = 2 * int(FormDeflated)
+// Forms is the number of forms: each with and without FormDeflated, and FormWebTransport.
+const Forms = int(FormWebTransport) + 1
 
 // rsv1 in the first byte of a frame tells that its message is compressed.
 const rsv1 ws.OpCode = 0x40

@@ -3,8 +3,9 @@
 // It is made of pure functions on memory: no I/O, no clocks, no goroutines. Two
 // layers live here, in files named after them:
 //
-//   - eio_*.go and wsframe.go: Engine.IO v4 packets, polling payloads and the
-//     server side of WebSocket framing; eio3_*.go: what differs in Engine.IO v3.
+//   - eio_*.go, wsframe.go and wtframe.go: Engine.IO v4 packets, polling payloads, the
+//     server side of WebSocket framing, and the framing on WebTransport; eio3_*.go: what
+//     differs in Engine.IO v3.
 //   - sio_*.go: Socket.IO packets. [Parser] is one wire format of them; [JSON] is
 //     the default one, in json_*.go, with attachments in binary_*.go; [Msgpack] is
 //     the other, in msgpack_*.go.
@@ -19,9 +20,9 @@
 //
 // A WebSocket connection writes it as it is. The polling transport walks the
 // same frame with [NextPart] or [Parts] and emits payload packets with
-// [AppendPayload]. So a broadcast is encoded once for both. Where binary messages
-// travel in another [Form], the frame is rewritten with [NewFrameIn], and for those
-// who take compressed messages with [NewDeflatedFrame].
+// [AppendPayload]. So a broadcast is encoded once for both. Where binary messages, or on
+// WebTransport all of them, travel in another [Form], the frame is rewritten with
+// [NewFrameIn], and for those who take compressed messages with [NewDeflatedFrame].
 //
 // # Memory
 //

@@ -9,7 +9,7 @@ import (
 )
 
 // Form is how the binary messages inside a frame travel. Text packets are the same
-// bytes in every form.
+// bytes in every form but FormWebTransport.
 type Form uint8
 
 const (
@@ -24,8 +24,12 @@ const (
 	FormV3Base64
 )
 
+// FormWebTransport is Engine.IO v4 on a WebTransport stream, where every packet has a
+// header of another kind, see [AppendWTHeader].
+const FormWebTransport = FormDeflated << 1
+
 // V3 reports whether f is a form of Engine.IO v3.
-func (f Form) V3() bool { return f >= FormV3 }
+func (f Form) V3() bool { return f == FormV3 || f == FormV3Base64 }
 
 // Base64 reports whether f has no binary frames.
 func (f Form) Base64() bool { return f == FormBase64 || f == FormV3Base64 }
@@ -66,7 +70,7 @@ func (f Form) appendPacket(dst, data []byte) []byte {
 }
 
 // HasBinary reports whether there is a binary frame in the content of a frame. If
-// not, the frame is the same in every form.
+// not, the frame is the same in every form but FormWebTransport.
 func HasBinary(frame []byte) bool {
 	for len(frame) > 0 {
 		var isBinary bool
@@ -80,6 +84,9 @@ func HasBinary(frame []byte) bool {
 // NewFrameIn returns the content of a plain frame in the form f. The caller owns the
 // one reference.
 func NewFrameIn(f Form, frame []byte) *pool.Frame {
+	if f == FormWebTransport {
+		return newWTFrame(frame)
+	}
 	op := ws.OpBinary
 	if f.Base64() {
 		op = ws.OpText

@@ -22,6 +22,8 @@ func (e *ProtocolError) Error() string { return "codec: " + e.Rule }
 var (
 	// ErrPacket is an empty packet or one of unknown type.
 	ErrPacket = &ProtocolError{"empty Engine.IO packet or unknown type"}
+	// ErrWTSize is a packet on WebTransport that is larger than the limit.
+	ErrWTSize = &ProtocolError{"packet too large for the limit"}
 )
 
 // Violations of Socket.IO.

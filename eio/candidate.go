@@ -9,12 +9,13 @@ import (
 )
 
 // candidate is the handler of a WebSocket that asks to take over a session from
-// polling. It lives until the client sends UPGRADE, breaks the rules, or runs out of
+// polling, and, as wtCandidate, of a WebTransport that does. It lives until the client sends UPGRADE, breaks the rules, or runs out of
 // time; see machine for the rules.
 type candidate struct {
 	// immutable
-	s      *Session
-	base64 bool
+	s         *Session
+	transport Transport
+	base64    bool
 
 	// guarded by s.mu
 	conn     *engine.Conn // nil until Data or attach
@@ -82,20 +83,35 @@ func (k *candidate) attach(c *engine.Conn) {
 	}
 	k.conn = c
 	if k.dropped {
-		c.CloseAfterFlush(closeNoStatus, wsLinger)
+		k.hangUpLocked()
 	}
 }
 
-// send queues f. Called with s.mu held, from Data, so conn is known.
-func (k *candidate) send(f *pool.Frame) { k.conn.Send(f) }
+// send queues f, one of the packets that never change. Called with s.mu held, from Data, so
+// conn is known.
+func (k *candidate) send(f *pool.Frame) {
+	if k.transport == WebTransport {
+		f = codec.NewFrameIn(codec.FormWebTransport, f.Bytes())
+	}
+	k.conn.Send(f)
+}
 
 // dropLocked closes the connection without a status. Called with s.mu held.
 func (k *candidate) dropLocked() {
 	k.dropped = true
 	if k.conn != nil {
-		k.conn.Resume() // to hear the peer's close frame
-		k.conn.CloseAfterFlush(closeNoStatus, wsLinger)
+		k.hangUpLocked()
 	}
+}
+
+// hangUpLocked closes the connection, which is known.
+func (k *candidate) hangUpLocked() {
+	if k.transport == WebTransport {
+		k.conn.Close(nil)
+		return
+	}
+	k.conn.Resume() // to hear the peer's close frame
+	k.conn.CloseAfterFlush(closeNoStatus, wsLinger)
 }
 
 // invalid gives the candidate up because of something that is not WebSocket.
@@ -109,14 +125,13 @@ func (k *candidate) invalid(err error) {
 }
 
 func (k *candidate) message(c *engine.Conn, m *wsMessage) {
-	s := k.s
 	var packet codec.Packet
 	var err error
 	switch m.op {
 	case ws.OpText:
-		packet, err = s.parseText(m.data)
+		packet, err = k.s.parseText(m.data)
 	case ws.OpBinary:
-		packet = s.parseBinary(m.data)
+		packet = k.s.parseBinary(m.data)
 	case ws.OpPing:
 		c.Send(controlFrame(ws.OpPong, m.data))
 		return
@@ -130,6 +145,12 @@ func (k *candidate) message(c *engine.Conn, m *wsMessage) {
 	default:
 		return
 	}
+	k.packet(c, packet, err)
+}
+
+// packet handles what the candidate has sent, or that it is no packet.
+func (k *candidate) packet(c *engine.Conn, packet codec.Packet, err error) {
+	s := k.s
 	s.mu.Lock()
 	if k.dropped {
 		s.mu.Unlock()

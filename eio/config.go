@@ -1,6 +1,7 @@
 package eio
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -55,7 +56,8 @@ type Config struct {
 	// was due. It is announced in the handshake. Default 20 s, at least 1 ms.
 	PingTimeout time.Duration
 	// UpgradeTimeout is the time from the arrival of a second transport to its
-	// UPGRADE packet. When it is over only that transport is closed. Default 10 s.
+	// UPGRADE packet. When it is over only that transport is closed. It also bounds the time
+	// from a WebTransport session to the OPEN packet on its stream. Default 10 s.
 	UpgradeTimeout time.Duration
 
 	// AllowEIO3 also accepts clients of Engine.IO v3: the JavaScript clients of
@@ -66,20 +68,34 @@ type Config struct {
 	// "/", so whoever gets to see that id can use the session, as with the reference.
 	AllowEIO3 bool
 
-	// MaxPayload is the greatest number of bytes, inclusive, of one POST body and
-	// of one WebSocket message. It is announced in the handshake. Default 1,000,000.
+	// MaxPayload is the greatest number of bytes, inclusive, of one POST body, of one
+	// WebSocket message and of one packet on WebTransport. It is announced in the handshake. Default 1,000,000.
 	MaxPayload int
-	// Transports lists what clients may use: "polling", "websocket". Default both.
+	// Transports lists what clients may use: "polling", "websocket", "webtransport". The last
+	// one needs an HTTP/3 server that hands its sessions over, see [Server.WebTransport].
+	// Default "polling" and "websocket".
 	Transports []string
 	// DisableUpgrades announces no upgrades and refuses them with HTTP 400. The
 	// reference only stops announcing them.
 	DisableUpgrades bool
 
 	// AllowRequest decides about every handshake (a request without sid), after
-	// the checks of transport and method. A *RefuseError carries the text for the client; any
+	// the checks of transport and method; for WebTransport that is the CONNECT request. A *RefuseError carries the text for the client; any
 	// other error is told as "Forbidden". It may block and runs on the
 	// goroutine of the request.
 	AllowRequest func(r *http.Request) error
+	// SessionContext returns a context whose values the session keeps, see
+	// Handshake.Context: what a middleware outside, or Middleware, has found out about the
+	// request and put on its context. r is the opening request as they passed it on. Its
+	// end and deadline are not kept. To return r.Context() keeps all that hangs on it,
+	// which is some KiB for each session with net/http; to return a new context with the
+	// values of interest keeps those:
+	//
+	//	return context.WithValue(context.Background(), userKey, r.Context().Value(userKey))
+	//
+	// It may block and runs on the goroutine of the request. With it, the connections of
+	// Serve open their sessions through net/http. Default nil: nothing is kept.
+	SessionContext func(r *http.Request) context.Context
 	// GenerateID makes the session id, which must be unguessable and unique. Default: 20
 	// characters of url-safe base64 from crypto/rand. It may block. Its error, or an id that
 	// exists, is answered with HTTP 400 code 3.
@@ -227,7 +243,7 @@ func (c Config) normalize() (Config, error) {
 		bad("Transports", "is empty")
 	}
 	for i, t := range c.Transports {
-		if t != "polling" && t != "websocket" {
+		if t != "polling" && t != "websocket" && t != "webtransport" {
 			bad("Transports", "%q is not a known transport", t)
 		}
 		if slices.Contains(c.Transports[:i], t) {

@@ -1,11 +1,12 @@
-// Package eio is an Engine.IO server: sessions, HTTP long-polling, WebSocket,
+// Package eio is an Engine.IO server: sessions, HTTP long-polling, WebSocket, WebTransport,
 // the upgrade from one to the other, and the heartbeat. It speaks revision 4 of the
 // protocol, and revision 3 with those clients that [Config].AllowEIO3 lets in.
 //
 // A [Server] has two doors. It is an [net/http.Handler] that works under any mux or
 // framework, and it can own a listener ([Server.Serve]); then WebSocket handshakes
 // are answered by the engine without ever starting a goroutine, and everything else is handed to
-// an internal HTTP server. Both doors behave alike.
+// an internal HTTP server. Both doors behave alike. WebTransport comes through a third one,
+// [Server.WebTransport], from an HTTP/3 server outside of this package.
 //
 // An application implements [Handler] and talks to each [Session]. Package sio is
 // such an application; eio can also be used alone:

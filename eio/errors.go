@@ -28,14 +28,14 @@ var (
 	ErrPostAborted       = errors.New("eio: data request connection closed prematurely")        // a POST body that never became complete
 	ErrInvalidContent    = errors.New("eio: invalid content")                                   // a POST of application/octet-stream
 	ErrHeartbeat         = errors.New("eio: invalid heartbeat direction")                       // a PING from an Engine.IO v4 client, or a PONG from one of v3
-	ErrMessageTooBig     = errors.New("eio: max payload size exceeded")                         // more than Config.MaxPayload bytes in one WebSocket message; it comes as a *SizeError
+	ErrMessageTooBig     = errors.New("eio: max payload size exceeded")                         // more than Config.MaxPayload bytes in one WebSocket message or WebTransport packet; it comes as a *SizeError
 	ErrWebSocketProtocol = errors.New("eio: invalid WebSocket frame")                           // anything RFC 6455 forbids; wrapped with the broken rule
 	ErrWebSocketUTF8     = errors.New("eio: WebSocket text message is not valid UTF-8")         //
 	ErrWebSocketDeflate  = errors.New("eio: invalid compressed WebSocket message")              // wrapped with what is wrong
 	ErrHandshakeTimeout  = errors.New("eio: request head not complete within HandshakeTimeout") // direct door only; the connection never became a session
 )
 
-// SizeError reports a WebSocket message or a POST body larger than Config.MaxPayload. It
+// SizeError reports a WebSocket message, a WebTransport packet or a POST body larger than Config.MaxPayload. It
 // matches ErrMessageTooBig.
 type SizeError struct {
 	// Size is how many bytes it has at least: those received and those that the frame's

@@ -46,6 +46,33 @@ func Example() {
 	// 4GOOD MORNING
 }
 
+// AllowRequest decides about handshakes, before there is a session. The refusal is told to the client, and to the application.
+func ExampleConfig() {
+	srv, err := eio.NewServer(eio.Config{
+		AllowRequest: func(r *http.Request) error {
+			if r.URL.Query().Get("key") != "secret" {
+				return &eio.RefuseError{Message: "wrong key"}
+			}
+			return nil
+		},
+		OnConnectionError: func(e *eio.ConnectionError) { fmt.Println("refused:", e.Code, e.Message) },
+	}, shouter{})
+	if err != nil {
+		panic(err)
+	}
+	defer srv.Close()
+	hs := httptest.NewServer(srv)
+	defer hs.Close()
+
+	url := hs.URL + "/engine.io/?EIO=4&transport=polling"
+	fmt.Println(get(url + "&key=guessed"))
+	fmt.Println(get(url + "&key=secret")[:7])
+	// Output:
+	// refused: Forbidden wrong key
+	// {"code":4,"message":"wrong key"}
+	// 0{"sid"
+}
+
 func get(url string) string {
 	resp, err := http.Get(url)
 	if err != nil {

@@ -20,9 +20,14 @@ func formOf(v3, base64 bool) codec.Form {
 
 // form returns how binary messages travel to this client on its current transport. The
 // caller holds s.mu, or has seen s.conn.
-func (s *Session) form() codec.Form { return formOf(s.v3, s.base64) }
+func (s *Session) form() codec.Form {
+	if s.m.transport == WebTransport { // for good, and from before s.conn was set
+		return codec.FormWebTransport
+	}
+	return formOf(s.v3, s.base64)
+}
 
-// Form returns the form in which the session's WebSocket takes frames, for
+// Form returns the form in which the session's WebSocket or WebTransport takes frames, for
 // QueueForm. While there is none, and always with Config.Hooks, it is FormPlain. Once it is
 // another one, it stays.
 func (s *Session) Form() codec.Form {
@@ -35,7 +40,7 @@ func (s *Session) Form() codec.Form {
 	return s.form()
 }
 
-// wire returns f as this session's WebSocket takes it. It takes f and returns
+// wire returns f as this session's WebSocket or WebTransport takes it. It takes f and returns
 // what takes its place.
 func (s *Session) wire(f *pool.Frame) *pool.Frame {
 	f = s.inForm(f)
@@ -53,7 +58,7 @@ func (s *Session) wire(f *pool.Frame) *pool.Frame {
 // inForm is wire without compression.
 func (s *Session) inForm(f *pool.Frame) *pool.Frame {
 	form := s.form()
-	if form == codec.FormPlain || !codec.HasBinary(f.Bytes()) {
+	if form == codec.FormPlain || form != codec.FormWebTransport && !codec.HasBinary(f.Bytes()) {
 		return f
 	}
 	other := codec.NewFrameIn(form, f.Bytes())

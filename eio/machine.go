@@ -29,12 +29,12 @@ type machine struct {
 	phase     phase
 	transport Transport
 	candidate stage
+	target    Transport // what the candidate is
 
-	awaiting bool // a PING is unanswered
-	extended bool // the deadline of this PING has been extended once
-	held     bool // the application has paused this session: the peer cannot be heard
-	parked   bool // polling: a GET waits for packets
-	posting  bool // polling: a POST is being received or processed
+	pong    pong // whether a PING is unanswered
+	held    bool // the application has paused this session: the peer cannot be heard
+	parked  bool // polling: a GET waits for packets
+	posting bool // polling: a POST is being received or processed
 }
 
 type phase uint8
@@ -43,6 +43,15 @@ const (
 	phaseOpen    phase = iota
 	phaseClosing       // closed for the application; a CLOSE packet waits for the next poll
 	phaseClosed
+)
+
+// pong is what has become of the last PING.
+type pong uint8
+
+const (
+	pongNone     pong = iota // answered, or none was sent
+	pongAwaited              // unanswered
+	pongExtended             // unanswered still, after the deadline has been extended once
 )
 
 // stage is how far a second transport has got.
@@ -102,10 +111,10 @@ const (
 	doClosePoll                    // answer the parked poll with CLOSE
 	doSwitch                       // the candidate becomes the main transport; buffered packets go there
 	doHold                         // read no more from the candidate until doSwitch or doDrop
-	doDrop                         // close the candidate without a status
+	doDrop                         // close the candidate, without a status
 	doRefuse                       // refuse this request or new candidate
 	doDiscard                      // drop buffered packets
-	doShut                         // close the main WebSocket behind what is queued
+	doShut                         // close the main WebSocket or WebTransport behind what is queued
 	doEnd                          // tell the application that the session is over
 	doRemove                       // forget the session
 	doPong                         // send PONG on the main transport
@@ -149,11 +158,11 @@ func (m *machine) timer(now time.Duration, tm *timing) (e effect) {
 		m.beat = now + tm.timeout
 	case tm.clientPings:
 		return m.end(PingTimeout, nil)
-	case m.awaiting && m.held:
+	case m.pong != pongNone && m.held:
 		// We are the ones who do not read; the PONG may be waiting behind what
 		// the application has not taken yet.
 		m.beat = now + tm.timeout
-	case m.awaiting:
+	case m.pong != pongNone:
 		return m.end(PingTimeout, nil)
 	default:
 		// Patience counts from when the PING was due, so that both sides agree on the
@@ -164,7 +173,7 @@ func (m *machine) timer(now time.Duration, tm *timing) (e effect) {
 		if now-due > tm.timeout/2 {
 			m.beat = now + tm.timeout
 		}
-		m.awaiting, m.extended = true, false
+		m.pong = pongAwaited
 		e.do |= doPing
 	}
 	if m.candidate != stageNone && now >= m.upgradeBy {
@@ -180,7 +189,7 @@ func (m *machine) timer(now time.Duration, tm *timing) (e effect) {
 // passes reports whether a packet of type t from the main transport is a message to
 // deliver and nothing else. It saves asking for the time; packet would say the same.
 func (m *machine) passes(t codec.PacketType) bool {
-	return t == codec.Message && m.phase == phaseOpen && (!m.awaiting || m.extended)
+	return t == codec.Message && m.phase == phaseOpen && m.pong != pongAwaited
 }
 
 // packet is a valid packet from l. data is its content without the type.
@@ -197,10 +206,10 @@ func (m *machine) packet(now time.Duration, l link, t codec.PacketType, data []b
 		}
 		return effect{}
 	}
-	if m.awaiting && !m.extended && t != codec.Pong {
+	if m.pong == pongAwaited && t != codec.Pong {
 		// The peer is alive but its PONG is late, perhaps behind a large
 		// message. Once only, or a peer that never answers would live for ever.
-		m.extended = true
+		m.pong = pongExtended
 		m.beat = max(m.beat, now+tm.timeout)
 	}
 	switch t {
@@ -216,7 +225,7 @@ func (m *machine) packet(now time.Duration, l link, t codec.PacketType, data []b
 		if tm.clientPings {
 			return m.end(TransportError, ErrHeartbeat)
 		}
-		m.awaiting = false
+		m.pong = pongNone
 		m.beat = now + tm.interval
 	case codec.Close:
 		return m.endQuietly(TransportClose, nil)
@@ -249,7 +258,7 @@ func (m *machine) candidatePacket(now time.Duration, t codec.PacketType, data []
 func (m *machine) upgrade() effect {
 	e := effect{do: doSwitch}
 	m.candidate = stageNone
-	m.transport = WebSocket
+	m.transport = m.target
 	if m.parked {
 		e.do |= doNoop
 	}
@@ -287,12 +296,13 @@ func (m *machine) invalid(l link, err error) effect {
 	return m.end(ParseError, err)
 }
 
-// open is a second transport that asks to become the main one.
-func (m *machine) open(now time.Duration, tm *timing) effect {
-	if m.phase == phaseClosed || m.transport == WebSocket || m.candidate != stageNone {
+// open is a second transport, t, that asks to become the main one. Only polling is ever
+// left: no client can pause another transport, so messages would get lost.
+func (m *machine) open(now time.Duration, t Transport, tm *timing) effect {
+	if m.phase == phaseClosed || m.transport != Polling || m.candidate != stageNone {
 		return effect{do: doRefuse}
 	}
-	m.candidate = stageOpened
+	m.candidate, m.target = stageOpened, t
 	m.upgradeBy = now + tm.upgrade
 	return effect{}
 }
@@ -357,7 +367,7 @@ func (m *machine) posted() effect {
 
 // hold says whether the application takes messages from this session.
 func (m *machine) hold(now time.Duration, held bool, tm *timing) {
-	if m.held && !held && (m.awaiting || tm.clientPings) && m.phase == phaseOpen {
+	if m.held && !held && (m.pong != pongNone || tm.clientPings) && m.phase == phaseOpen {
 		m.beat = max(m.beat, now+tm.timeout)
 	}
 	m.held = held
@@ -370,7 +380,7 @@ func (m *machine) close(now time.Duration, r Reason, buffered bool, tm *timing) 
 	switch {
 	case m.phase != phaseOpen:
 		return effect{}
-	case m.transport == WebSocket:
+	case m.transport != Polling:
 		m.phase = phaseClosed
 		return effect{do: doShut | doEnd | doRemove, reason: r}
 	case m.parked && !buffered:
@@ -422,7 +432,7 @@ func (m *machine) gone(do action) effect {
 	if m.candidate != stageNone {
 		do |= doDrop
 	}
-	if m.transport == WebSocket {
+	if m.transport != Polling {
 		do |= doShut
 	}
 	m.phase, m.candidate = phaseClosed, stageNone

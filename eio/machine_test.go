@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "rewrite testdata from what the code doe
 // TestMachine runs the transcripts in testdata/machine. A line is an event, and
 // indented below it is what the machine wants done and the state it is in then:
 //
-//	start polling                   (or websocket; then v3, for Engine.IO v3)
+//	start polling                   (or websocket, webtransport; then v3, for Engine.IO v3)
 //		- | open polling next=25s
 //	at 25s                          (the clock moves on; the timer fires when due)
 //		25s: ping | open polling awaiting next=45s
@@ -86,6 +86,8 @@ var packetTypes = map[string]codec.PacketType{
 	"message": codec.Message, "upgrade": codec.Upgrade, "noop": codec.Noop,
 }
 
+var transportNames = map[string]Transport{"polling": Polling, "websocket": WebSocket, "webtransport": WebTransport}
+
 func (s *script) event(f []string) error {
 	arg := func(i int) string {
 		if i < len(f) {
@@ -99,9 +101,9 @@ func (s *script) event(f []string) error {
 	}
 	switch f[0] {
 	case "start":
-		tr := Polling
-		if arg(1) == "websocket" {
-			tr = WebSocket
+		tr, ok := transportNames[arg(1)]
+		if !ok {
+			return errors.New("unknown transport")
 		}
 		s.tm.clientPings = arg(2) == "v3"
 		s.m.start(s.now, tr, &s.tm)
@@ -143,7 +145,11 @@ func (s *script) event(f []string) error {
 	case "invalid":
 		s.show("", s.m.invalid(l, errors.New("bad packet")))
 	case "candidate":
-		s.show("", s.m.open(s.now, &s.tm))
+		tr := WebSocket
+		if name := arg(1); name != "" {
+			tr = transportNames[name]
+		}
+		s.show("", s.m.open(s.now, tr, &s.tm))
 	case "lost":
 		s.show("", s.m.lost(l, TransportClose, nil))
 	case "poll":
@@ -195,12 +201,16 @@ func (s *script) show(at string, e effect) {
 	m := &s.m
 	state := []string{[]string{"open", "closing", "closed"}[m.phase], m.transport.String()}
 	if m.candidate != stageNone {
-		state = append(state, "candidate="+[]string{"", "opened", "probed", "pending"}[m.candidate])
+		stage := []string{"", "opened", "probed", "pending"}[m.candidate]
+		if m.target != WebSocket {
+			stage += "(" + m.target.String() + ")"
+		}
+		state = append(state, "candidate="+stage)
 	}
-	if m.awaiting {
+	if m.pong != pongNone {
 		state = append(state, "awaiting")
 	}
-	if m.extended && m.awaiting {
+	if m.pong == pongExtended {
 		state = append(state, "extended")
 	}
 	if m.held {

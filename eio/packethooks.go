@@ -30,11 +30,13 @@ type Hooks struct {
 	// belongs to an upgrade are the transports' own and not reported, as in the reference.
 	PacketCreate func(s *Session, p codec.Packet)
 	// Flush tells that packets, at least one, have been handed to the transport: taken by the
-	// answer to a poll, or queued on the WebSocket's connection, where those that have waited
-	// for an upgrade go together.
+	// answer to a poll, or queued on the connection of a WebSocket or WebTransport, where those
+	// that have waited for an upgrade go together. On WebTransport, as with Engine.IO v3, OPEN is
+	// one of those.
 	Flush func(s *Session, packets int)
 	// Drain tells that nothing waits any more: the answer to a poll has been written, or the
-	// kernel has taken the last byte for the WebSocket. Many sends may have one Drain in common.
+	// kernel has taken the last byte for the WebSocket, or QUIC that for the WebTransport. Many
+	// sends may have one Drain in common.
 	Drain func(s *Session)
 	// Heartbeat tells that the client answered a PING, or sent one in Engine.IO v3.
 	Heartbeat func(s *Session)
@@ -87,7 +89,10 @@ func (s *Session) happened(do action) {
 		}
 	}
 	if do.has(doProbe) && h.Upgrading != nil {
-		s.srv.notes.post(func() { h.Upgrading(s, WebSocket) })
+		s.mu.Lock()
+		t := s.m.target
+		s.mu.Unlock()
+		s.srv.notes.post(func() { h.Upgrading(s, t) })
 	}
 }
 

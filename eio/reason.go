@@ -26,6 +26,8 @@ const (
 	Polling Transport = iota
 	// WebSocket is RFC 6455.
 	WebSocket
+	// WebTransport is a bidirectional stream of a WebTransport session over HTTP/3.
+	WebTransport
 )
 
 // String returns the name used in the "transport" query parameter.
@@ -35,6 +37,8 @@ func (t Transport) String() string {
 		return "polling"
 	case WebSocket:
 		return "websocket"
+	case WebTransport:
+		return "webtransport"
 	}
 	return "unknown"
 }

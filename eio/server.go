@@ -34,7 +34,9 @@ type Server struct {
 	ws       openPacket
 
 	fallback atomic.Pointer[http.Handler]
-	down     atomic.Bool // no further handshakes
+	down     atomic.Bool     // no further handshakes
+	life     context.Context // ends with down
+	end      context.CancelFunc
 	closing  sync.Once
 
 	mu sync.Mutex
@@ -77,6 +79,7 @@ func NewServer(cfg Config, h Handler) (*Server, error) {
 		}),
 		listeners: make(map[net.Listener]struct{}),
 	}
+	srv.life, srv.end = context.WithCancel(context.Background())
 	srv.chain = http.HandlerFunc(srv.serve)
 	if cfg.Middleware != nil {
 		srv.chain = cfg.Middleware(srv.chain)
@@ -93,15 +96,14 @@ func NewServer(cfg Config, h Handler) (*Server, error) {
 // received with it.
 const inboundSlack = 64 << 10
 
-// upgrades lists what a polling session may move to.
-func (srv *Server) upgrades() []string {
-	if srv.cfg.DisableUpgrades {
-		return nil
+// upgrades lists what a polling session may move to, in the reference's order.
+func (srv *Server) upgrades() (list []string) {
+	for _, t := range []Transport{WebSocket, WebTransport} {
+		if !srv.cfg.DisableUpgrades && slices.Contains(srv.cfg.Transports, t.String()) {
+			list = append(list, t.String())
+		}
 	}
-	if slices.Contains(srv.cfg.Transports, "websocket") {
-		return []string{"websocket"}
-	}
-	return nil
+	return list
 }
 
 // openPacket is the OPEN packet without its session id.
@@ -260,12 +262,16 @@ func (srv *Server) close() {
 func (srv *Server) stop() {
 	srv.mu.Lock()
 	srv.down.Store(true)
+	srv.end()
 	for ln := range srv.listeners {
 		ln.Close()
 	}
 	srv.mu.Unlock()
 	srv.sessions.close()
 }
+
+// Config returns the configuration, with the defaults filled in.
+func (srv *Server) Config() Config { return srv.cfg }
 
 // create makes a session for a handshake that passed all checks, or says why
 // not. r is nil when the server has no hook that would look at it.
@@ -291,6 +297,11 @@ func (srv *Server) create(r *http.Request, t Transport, hs *Handshake, q *query)
 		}
 	} else {
 		id = newID()
+	}
+	if srv.cfg.SessionContext != nil && r != nil {
+		if ctx := srv.cfg.SessionContext(r); ctx != nil {
+			hs.ctx = context.WithoutCancel(ctx)
+		}
 	}
 	s := newSession(srv, id, t, hs, q)
 	if !srv.sessions.add(s) {

@@ -21,7 +21,7 @@ type Session struct {
 	id  string
 
 	// atomic
-	conn      atomic.Pointer[engine.Conn] // set once, under mu, when packets go straight to the WebSocket
+	conn      atomic.Pointer[engine.Conn] // set once, under mu, when packets go straight to a WebSocket or WebTransport
 	handshake atomic.Pointer[Handshake]   // nil after DropHandshake
 	paused    atomic.Bool                 // mirror of m.held for the receiving loops
 
@@ -257,7 +257,7 @@ func (s *Session) applyLocked(e effect) {
 	}
 	if e.do.has(doShut) {
 		if c := s.conn.Load(); c != nil {
-			c.CloseAfterFlush(closeFrame(e.err), wsLinger)
+			c.CloseAfterFlush(s.lastFrame(e.err), wsLinger)
 			c.Resume() // if paused, to hear the peer's close frame
 		}
 	}
@@ -270,7 +270,7 @@ func (s *Session) applyLocked(e effect) {
 // deadline of the heartbeat decides, here or at the client.
 func (s *Session) sendLocked(f *pool.Frame) {
 	if c := s.conn.Load(); c != nil {
-		c.Send(f)
+		c.Send(s.inForm(f))
 	} else if s.out != nil {
 		s.out.put(f)
 	}
@@ -323,7 +323,7 @@ func (s *Session) attach(c *engine.Conn) {
 	}
 	s.attachLocked(c)
 	if s.m.phase != phaseOpen {
-		c.CloseAfterFlush(closeFrame(nil), wsLinger)
+		c.CloseAfterFlush(s.lastFrame(nil), wsLinger)
 	}
 }
 

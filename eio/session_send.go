@@ -144,7 +144,7 @@ func (s *Session) bufferLocked(f *pool.Frame) error {
 
 func (s *Session) bufferVolatileLocked(f *pool.Frame) bool {
 	writable := s.out.writable()
-	if s.m.transport == WebSocket { // on its way into the engine
+	if s.m.transport != Polling { // on its way into the engine
 		writable = len(s.out.frames) == 0
 	}
 	if s.m.phase != phaseOpen || !writable || f.Len() > s.srv.cfg.SendBuffer {

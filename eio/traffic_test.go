@@ -2,8 +2,10 @@ package eio
 
 import (
 	"encoding/base64"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -26,17 +28,73 @@ func TestUpgradeUnderTraffic(t *testing.T) {
 	for _, d := range memoryDoors {
 		for seed := range *seeds {
 			t.Run(fmt.Sprintf("%s/seed=%d", d.name, seed), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { runTraffic(t, d, uint64(seed)) })
+				synctest.Test(t, func(t *testing.T) { runTraffic(t, d, WebSocket, uint64(seed)) })
 			})
 		}
 	}
+	for seed := range *seeds {
+		t.Run(fmt.Sprintf("to=webtransport/seed=%d", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { runTraffic(t, memoryDoors[0], WebTransport, uint64(seed)) })
+		})
+	}
 }
+
+// fastClient is a client's end of what polling is left for.
+type fastClient interface {
+	send(packets ...string)
+	sendTogether(packets ...string)
+	want(packets ...string)
+	receive() (packet string, binary, closed bool, err error)
+	pong() // may come too late
+	wantDropped()
+	close()
+}
+
+func (c *wsClient) sendTogether(packets ...string) {
+	var b []byte
+	for _, p := range packets {
+		b = append(b, textFrame(p)...)
+	}
+	c.write(b)
+}
+
+func (c *wsClient) receive() (packet string, binary, closed bool, err error) {
+	op, p, err := c.frame()
+	return string(p), op == 2, op == 8, err
+}
+
+func (c *wsClient) pong() { c.nc.Write(textFrame("3")) }
+
+func (c *wsClient) wantDropped() { c.t.Helper(); c.wantCloseFrame(1005) }
+
+func (c *wtClient) sendTogether(packets ...string) {
+	var b []byte
+	for _, p := range packets {
+		b = append(b, wtPacket(p, false)...)
+	}
+	c.write(b)
+}
+
+func (c *wtClient) receive() (packet string, binary, closed bool, err error) {
+	p, err := c.next()
+	if errors.Is(err, io.EOF) {
+		return "", false, true, nil
+	}
+	return string(p.Data), p.Binary, false, err
+}
+
+func (c *wtClient) pong() { c.nc.Write(wtPacket("3", false)) }
+
+func (c *wtClient) wantDropped() { c.t.Helper(); c.wantClosed() }
+
+func (c *wtClient) close() { c.nc.Close() }
 
 // traffic is one run: a client that follows the protocol, and the counters.
 type traffic struct {
 	t    *testing.T
 	r    *rig
 	s    *Session
+	to   Transport
 	sid  string
 	seed uint64
 
@@ -53,8 +111,8 @@ type traffic struct {
 	ended   bool // CLOSE has been received
 }
 
-func runTraffic(t *testing.T, d door, seed uint64) {
-	x := &traffic{t: t, seed: seed, pause: make(chan struct{}), pongs: make(chan struct{}, 16)}
+func runTraffic(t *testing.T, d door, to Transport, seed uint64) {
+	x := &traffic{t: t, to: to, seed: seed, pause: make(chan struct{}), pongs: make(chan struct{}, 16)}
 	rng := x.rng(0)
 	x.total = 20 + rng.IntN(200)
 	x.slow = rng.IntN(3) == 0 // long enough for heartbeats
@@ -69,7 +127,7 @@ func runTraffic(t *testing.T, d door, seed uint64) {
 			time.AfterFunc(time.Duration(x.atServer.Load()%5)*time.Millisecond, s.Resume)
 		}
 	}
-	x.r = d.open(t, Config{PingInterval: 150 * time.Millisecond, PingTimeout: 200 * time.Millisecond, UpgradeTimeout: time.Second}, a)
+	x.r = d.open(t, withWT(Config{PingInterval: 150 * time.Millisecond, PingTimeout: 200 * time.Millisecond, UpgradeTimeout: time.Second}), a)
 	x.sid = x.r.poll()
 	x.s = x.r.session()
 
@@ -89,20 +147,20 @@ func runTraffic(t *testing.T, d door, seed uint64) {
 	go func() {
 		defer close(received)
 		for x.atClient < x.total || !x.ended {
-			op, p, err := c.frame()
+			p, binary, closed, err := c.receive()
 			if err != nil {
 				t.Errorf("connection lost with %d of %d messages received: %v", x.atClient, x.total, err)
 				return
 			}
-			if op == 8 {
+			if closed {
 				x.ended = true
 				continue
 			}
-			if string(p) == "2" {
-				c.nc.Write(textFrame("3"))
+			if p == "2" && !binary {
+				c.pong()
 				continue
 			}
-			x.receive(string(p), op == 2)
+			x.receive(p, binary)
 		}
 	}()
 	for x.sent < x.total {
@@ -240,9 +298,17 @@ func (x *traffic) post(rng *rand.Rand) {
 	}
 }
 
+// candidate opens a second transport.
+func (x *traffic) candidate() fastClient {
+	if x.to == WebTransport {
+		return x.r.wtCandidate(x.sid)
+	}
+	return x.r.candidate(x.sid)
+}
+
 // failedAttempt opens a candidate that never becomes the transport.
 func (x *traffic) failedAttempt(rng *rand.Rand) {
-	c := x.r.candidate(x.sid)
+	c := x.candidate()
 	if rng.IntN(2) == 0 {
 		c.send("2probe")
 		c.want("3probe")
@@ -253,9 +319,9 @@ func (x *traffic) failedAttempt(rng *rand.Rand) {
 		c.close()
 	case 1:
 		c.send("4no")
-		c.wantCloseFrame(1005)
+		c.wantDropped()
 	case 2:
-		c.wantCloseFrame(1005) // by time-out
+		c.wantDropped() // by time-out
 	}
 	for x.s.Upgrading() {
 		time.Sleep(time.Millisecond)
@@ -264,8 +330,8 @@ func (x *traffic) failedAttempt(rng *rand.Rand) {
 
 // upgrade does what the official client does: probe, pause, wait until nothing is
 // on its way over polling, UPGRADE.
-func (x *traffic) upgrade(rng *rand.Rand) *wsClient {
-	c := x.r.candidate(x.sid)
+func (x *traffic) upgrade(rng *rand.Rand) fastClient {
+	c := x.candidate()
 	x.nap(rng)
 	c.send("2probe")
 	if rng.IntN(4) == 0 {
@@ -283,7 +349,7 @@ func (x *traffic) upgrade(rng *rand.Rand) *wsClient {
 	}
 	select {
 	case <-x.pongs: // a PING in the very last poll
-		c.write(append(textFrame("5"), textFrame("3")...))
+		c.sendTogether("5", "3")
 	default:
 		c.send("5")
 	}

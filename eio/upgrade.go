@@ -154,18 +154,26 @@ func (srv *Server) turnAway(nc net.Conn, carry []byte, head *pool.Buf) {
 	}
 }
 
-// newCandidate enters a candidate, or returns nil when s does not want one.
+// newCandidate enters a WebSocket as the candidate, or returns nil when s does not want one.
 func (s *Session) newCandidate(b64, deflate bool) *candidate {
-	s.mu.Lock()
-	e := s.m.open(s.srv.now(), s.timing())
-	if e.do.has(doRefuse) {
-		s.mu.Unlock()
+	k := &candidate{s: s, transport: WebSocket, base64: b64, rd: wsReader{deflate: deflate}}
+	if !s.enter(k) {
 		return nil
 	}
-	k := &candidate{s: s, base64: b64, rd: wsReader{deflate: deflate}}
+	return k
+}
+
+// enter makes k the candidate of s, if s wants one.
+func (s *Session) enter(k *candidate) bool {
+	s.mu.Lock()
+	e := s.m.open(s.srv.now(), k.transport, s.timing())
+	if e.do.has(doRefuse) {
+		s.mu.Unlock()
+		return false
+	}
 	s.cand = k
 	s.finish(e)
-	return k
+	return true
 }
 
 // writeHead writes the response to a fresh connection, whose buffer has room for it.
@@ -240,5 +248,5 @@ func (srv *Server) hooked(handshake bool) bool {
 	if c.Middleware != nil || c.OnHeaders != nil || (c.CORS != nil && c.CORS.AllowOrigin != nil) {
 		return true
 	}
-	return handshake && (c.AllowRequest != nil || c.GenerateID != nil || c.OnInitialHeaders != nil)
+	return handshake && (c.AllowRequest != nil || c.SessionContext != nil || c.GenerateID != nil || c.OnInitialHeaders != nil)
 }

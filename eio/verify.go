@@ -54,7 +54,7 @@ type checked struct {
 // returns the session the request belongs to, nil for a handshake.
 func (srv *Server) verify(c *checked) (*Session, *failure) {
 	q := &c.query
-	if !slices.Contains(srv.cfg.Transports, q.transport) {
+	if !slices.Contains(srv.cfg.Transports, q.transport) || q.transport == "webtransport" { // which has its own entry
 		return nil, &failure{code: CodeUnknownTransport, context: ErrorContext{Transport: q.transport}}
 	}
 	if !validHeaderValue(c.origin) {

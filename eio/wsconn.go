@@ -103,6 +103,12 @@ func (s *Session) message(c *engine.Conn, m *wsMessage) bool {
 	default: // a PONG nobody asked for, or a fragment
 		return true
 	}
+	return s.received(packet, err)
+}
+
+// received handles a packet of the main transport, or that it is none. It reports whether the
+// session goes on.
+func (s *Session) received(packet codec.Packet, err error) bool {
 	if s.srv.cfg.Hooks != nil && err == nil {
 		s.observe(packet)
 	}
@@ -261,6 +267,15 @@ func closeFrame(err error) *pool.Frame {
 		return closeTooBig
 	}
 	return closeNoStatus
+}
+
+// lastFrame is closeFrame for whatever transport the session is on: WebTransport has no such
+// frame.
+func (s *Session) lastFrame(err error) *pool.Frame {
+	if s.m.transport == WebTransport {
+		return nil
+	}
+	return closeFrame(err)
 }
 
 // controlFrame returns a control frame with a copy of data, at most 125 bytes.

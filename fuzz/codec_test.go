@@ -152,3 +152,63 @@ func again(t *testing.T, in *codec.In) {
 	}
 	frame.Release()
 }
+
+// FuzzWebTransport reads a WebTransport stream, in one piece and in two, and writes what it
+// has read.
+func FuzzWebTransport(f *testing.F) {
+	text := codec.NewTextFrame(codec.Message, "héllo\u2028")
+	binary := codec.NewBinaryFrame([]byte{0, 1, 254, 255})
+	stream := codec.NewFrameIn(codec.FormWebTransport, append(bytes.Clone(text.Bytes()), binary.Bytes()...))
+	for _, seed := range []string{
+		string(stream.Bytes()), "", "\x00", "\x80", "\x010", "\x0e0{\"sid\":\"abc\"}\x062probe\x015", "\x05bAQID", "\x024\xff",
+		"\x7e\x00\x016", "\x7f\x00\x00\x00\x00\x00\x00\x00\x016", "\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\x7e\xff", "\xfe\x01\x00",
+	} {
+		f.Add([]byte(seed), 3)
+	}
+	text.Release()
+	binary.Release()
+	stream.Release()
+	const limit = 1000
+	f.Fuzz(func(t *testing.T, stream []byte, cut int) {
+		// read takes packets from p and returns the rest, as a connection does.
+		read := func(p []byte) (packets []codec.WTPacket, rest []byte, err error) {
+			for {
+				packet, n, err := codec.NextWT(p, limit)
+				if err != nil || n == 0 {
+					return packets, p, err
+				}
+				if len(packet.Data) > limit || uint64(len(packet.Data)) != packet.Size {
+					t.Fatalf("a packet of %d bytes, announced as %d", len(packet.Data), packet.Size)
+				}
+				packets, p = append(packets, packet), p[n:]
+			}
+		}
+		whole, _, err := read(stream)
+		at := min(max(cut, 0), len(stream))
+		first, rest, err1 := read(stream[:at:at])
+		if err1 == nil {
+			var second []codec.WTPacket
+			second, _, err1 = read(append(rest[:len(rest):len(rest)], stream[at:]...))
+			first = append(first, second...)
+		}
+		if err != err1 || len(whole) != len(first) {
+			t.Fatalf("in one piece %d packets, %v; in two %d, %v", len(whole), err, len(first), err1)
+		}
+		for i, p := range whole {
+			if p.Binary != first[i].Binary || !bytes.Equal(p.Data, first[i].Data) {
+				t.Fatalf("packet %d differs", i)
+			}
+			again, n, err := codec.NextWT(append(codec.AppendWTHeader(nil, p.Binary, len(p.Data)), p.Data...), limit)
+			if err != nil || n == 0 || again.Binary != p.Binary || !bytes.Equal(again.Data, p.Data) {
+				t.Fatalf("written and read: %d, %v", n, err)
+			}
+			parsed, err := p.Parse()
+			if _, violation := errors.AsType[*codec.ProtocolError](err); err != nil && !violation {
+				t.Fatalf("unexpected kind of error: %v", err)
+			}
+			if err == nil && !parsed.Binary && !utf8.Valid(parsed.Data) {
+				t.Fatalf("ill-formed text %q", parsed.Data)
+			}
+		}
+	})
+}

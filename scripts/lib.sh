@@ -68,6 +68,18 @@ npm_ci() {
 	(cd "$1" && npm ci --no-audit --no-fund --loglevel=error) && touch "$done_mark"
 }
 
+# debian_install PACKAGE...: installs Debian packages when run as root there. Returns 1 when it cannot.
+debian_install() {
+	if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+		return 1
+	fi
+	echo "installing $* with apt-get" >&2
+	{
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get -qq update && apt-get -qq install -y --no-install-recommends "$@"
+	} >/dev/null
+}
+
 # find_chromium prints the path of a browser, installing Debian's package when run as root. Returns 1 when there is none.
 find_chromium() {
 	local name
@@ -76,13 +88,6 @@ find_chromium() {
 			return 0
 		fi
 	done
-	if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
-		return 1
-	fi
-	echo "installing chromium with apt-get" >&2
-	{
-		export DEBIAN_FRONTEND=noninteractive
-		apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium
-	} >/dev/null || return 1
+	debian_install chromium || return 1
 	type -P chromium
 }

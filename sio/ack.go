@@ -2,7 +2,6 @@ package sio
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -31,7 +30,7 @@ func (s *Socket) expect(id uint64, w ackWaiter) bool {
 		return false
 	}
 	if s.acks == nil {
-		s.acks = make(map[uint64]ackWaiter)
+		s.acks = ackMaps.Get().(map[uint64]ackWaiter)
 	}
 	s.acks[id] = w
 	s.mu.Unlock()
@@ -44,7 +43,8 @@ func (s *Socket) unexpect(id uint64) ackWaiter {
 	s.mu.Lock()
 	w := s.acks[id]
 	delete(s.acks, id)
-	if len(s.acks) == 0 {
+	if s.acks != nil && len(s.acks) == 0 {
+		ackMaps.Put(s.acks)
 		s.acks = nil
 	}
 	s.mu.Unlock()
@@ -116,27 +116,6 @@ func (s *Socket) callee() Target    { return Target{ns: s.ns, only: s} }
 func (t Target) callee() Target     { return t }
 func (n *Namespace) callee() Target { return n.All() }
 func (srv *Server) callee() Target  { return srv.All() }
-
-// Call emits an event and waits for its acknowledgement. It returns the first
-// argument of that, decoded into T ([None] if it does not matter).
-//
-// For a selection it returns the first good answer, or the last error when there
-// is none, and ErrNoReceivers when nobody was selected.
-//
-// The wait ends with ErrAckTimeout after the target's Timeout (Config.AckTimeout by
-// default), with ctx's error, or with the Reason when the socket disconnects. A
-// deadline of ctx replaces the default, not a Timeout.
-func Call[T any](ctx context.Context, to Callee, event string, args ...any) (T, error) {
-	err := ErrNoReceivers
-	for a, e := range Gather[T](ctx, to, event, args...) {
-		if e == nil {
-			return a.Value, nil
-		}
-		err = e
-	}
-	var zero T
-	return zero, err
-}
 
 // Gather emits an event to all selected sockets and iterates over their
 // acknowledgements as they come: one item for every socket, with the answer, or
@@ -246,7 +225,7 @@ func (t *Target) gather(g *gathering, event string, args []any) error {
 		n, err := ns.connectedAdapter().BroadcastWithAck(b, b.opts(), g)
 		b.finish()
 		if err != nil {
-			return fmt.Errorf("sio: publish %q: %w", event, err)
+			return &PublishError{Event: event, Err: err}
 		}
 		g.servers(n)
 	}
@@ -323,19 +302,16 @@ func (i *gathered) decode(v any) error {
 	return convert(i.arg, v)
 }
 
+// drop is decode for an answer that nobody wants.
+func (i *gathered) drop() {
+	if i.in != nil {
+		i.in.Release()
+	}
+}
+
 // convert stores an answer that came through an adapter, as a generic value, in
 // *v.
-func convert(arg, v any) error {
-	if p, ok := v.(*any); ok {
-		*p = arg
-		return nil
-	}
-	raw, err := json.Marshal(arg)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(raw, v)
-}
+func convert(arg, v any) error { return convertArg(0, arg, v) }
 
 func (g *gathering) signal() {
 	select {
@@ -365,9 +341,7 @@ func (g *gathering) put(s *Socket, i gathered) {
 	g.mu.Lock()
 	if g.stopped {
 		g.mu.Unlock()
-		if i.in != nil {
-			i.in.Release()
-		}
+		i.drop()
 		return
 	}
 	delete(g.waiting, s)
@@ -457,9 +431,7 @@ func (g *gathering) stop() []*Socket {
 func (g *gathering) drop() {
 	g.stop()
 	for i, ok := g.next(); ok; i, ok = g.next() {
-		if i.in != nil {
-			i.in.Release()
-		}
+		i.drop()
 	}
 }
 

@@ -1,7 +1,7 @@
 package sio
 
 import (
-	"fmt"
+	"errors"
 	"sync"
 
 	"github.com/epio-go/epio/adapter"
@@ -29,8 +29,9 @@ type broadcast struct {
 
 	acks     *gathering // collects acknowledgements; nil without
 	ackID    uint64
-	outgoing bool // reached is wanted
+	outgoing bool // reached is wanted, of all sockets
 	reached  []*Socket
+	failed   []*SocketError // with Strict: who could not take it
 }
 
 var broadcasts = sync.Pool{New: func() any { return new(broadcast) }}
@@ -53,7 +54,7 @@ func (s *Socket) emit(event string, id int64, args []any, flags adapter.Flags) e
 	}
 	f, err := s.c.srv.cfg.Parser.EncodeEvent(s.nsp, id, event, args)
 	if err != nil {
-		return fmt.Errorf("sio: encode %q: %w", event, err)
+		return &EncodeError{Event: event, Err: err}
 	}
 	s.c.srv.warnAttachments(event, f)
 	if flags.Has(adapter.NoCompress) {
@@ -75,7 +76,10 @@ func (s *Socket) emit(event string, id int64, args []any, flags adapter.Flags) e
 
 // sendOutgoing calls the outgoing catch-alls.
 func (s *Socket) sendOutgoing(event string, args []any) {
-	for _, fn := range s.ns.tbl.load().outgoing {
+	for _, fn := range s.ns.tbl.load().outgoing.fns {
+		s.protect("outgoing handler", func() error { fn(s, event, args); return nil })
+	}
+	for _, fn := range s.ownHandlers().outgoing.fns {
 		s.protect("outgoing handler", func() error { fn(s, event, args); return nil })
 	}
 }
@@ -83,29 +87,28 @@ func (s *Socket) sendOutgoing(event string, args []any) {
 // broadcast sends an event to the selected sockets.
 func (t *Target) broadcast(event string, args []any) error {
 	if t.ns.match != nil {
+		var errs []error // one child's trouble is not the others'
 		for _, child := range t.ns.srv.children(t.ns) {
 			c := *t
 			c.ns = child
 			if err := c.broadcast(event, args); err != nil {
-				return err
+				errs = append(errs, err)
 			}
 		}
-		return nil
+		return errors.Join(errs...)
 	}
 	b, err := t.newBroadcast(event, args, nil)
 	if err != nil {
 		return err
 	}
-	err = t.ns.connectedAdapter().Broadcast(b, b.opts())
-	encodeErr := b.err
+	if err = t.ns.connectedAdapter().Broadcast(b, b.opts()); b.err != nil {
+		err = b.err
+	} else if err != nil {
+		err = &PublishError{Event: event, Err: err}
+	}
+	err = b.undelivered(err)
 	b.finish()
-	if encodeErr != nil {
-		return encodeErr
-	}
-	if err != nil {
-		return fmt.Errorf("sio: publish %q: %w", event, err)
-	}
-	return nil
+	return err
 }
 
 // deliverLocal sends an event that came from another server to this server's
@@ -151,7 +154,7 @@ func (t *Target) newBroadcast(event string, args []any, g *gathering) (*broadcas
 		f, err := ns.srv.cfg.Parser.EncodeEvent(ns.name, id, event, args)
 		if err != nil {
 			b.finish()
-			return nil, fmt.Errorf("sio: encode %q: %w", event, err)
+			return nil, &EncodeError{Event: event, Err: err}
 		}
 		ns.srv.warnAttachments(event, f)
 		if t.flags.Has(adapter.NoCompress) {
@@ -170,10 +173,10 @@ func (t *Target) prepareBroadcast(event string, args []any, g *gathering) (*broa
 		b.ackID = t.ns.ackID.Add(1) - 1
 		g.id = b.ackID
 	}
-	b.outgoing = len(t.ns.tbl.load().outgoing) > 0
+	b.outgoing = len(t.ns.tbl.load().outgoing.fns) > 0
 	if codec.Reserved(event) {
 		b.finish()
-		return nil, fmt.Errorf("sio: encode %q: %w", event, ErrReservedEvent)
+		return nil, &EncodeError{Event: event, Err: ErrReservedEvent}
 	}
 	return b, nil
 }
@@ -210,10 +213,13 @@ func (r *receiver) Deliver(p adapter.Packet, batch adapter.Batch) bool {
 	s := (*Socket)(r)
 	b := p.(*broadcast)
 	if s.resume != nil && b.acks == nil && b.forms.variants[codec.FormPlain].frame != nil {
-		if !s.deliverResumable(b, batch.(*engine.Batch)) {
+		if err := s.deliverResumable(b, batch.(*engine.Batch)); err != nil {
+			if b.target.strict && err != errNotYet {
+				b.failed = append(b.failed, &SocketError{ID: s.id, Err: err})
+			}
 			return false
 		}
-		if b.outgoing {
+		if b.outgoing || len(s.ownHandlers().outgoing.fns) > 0 {
 			b.reached = append(b.reached, s)
 		}
 		return true
@@ -230,6 +236,9 @@ func (r *receiver) Deliver(p adapter.Packet, batch adapter.Batch) bool {
 	}
 	if err := s.queueBroadcast(b, batch.(*engine.Batch), b.target.flags.Has(adapter.Volatile)); err != nil {
 		if b.acks == nil {
+			if b.target.strict {
+				b.failed = append(b.failed, &SocketError{ID: s.id, Err: err})
+			}
 			return false
 		}
 		if s.unexpect(b.ackID) == nil {
@@ -238,7 +247,7 @@ func (r *receiver) Deliver(p adapter.Packet, batch adapter.Batch) bool {
 		b.acks.missed(s)
 		return false
 	}
-	if b.outgoing {
+	if b.outgoing || len(s.ownHandlers().outgoing.fns) > 0 {
 		b.reached = append(b.reached, s)
 	}
 	return true

@@ -170,6 +170,13 @@ func TestDispatchCeilings(t *testing.T) {
 		packet := []byte(test.packet)
 		wantAllocs(t, test.packet, test.ceiling, func() { d.dispatch(t, packet) })
 	}
+	// A socket's own handlers and wraps, too, are put together once.
+	On0(s, "own", func(context.Context, *Socket) error { calls++; return nil })
+	s.Wrap(func(next Handler) Handler { return next })
+	for _, packet := range []string{`2["own"]`, `2["on0"]`, `2["nobody"]`} {
+		p := []byte(packet)
+		wantAllocs(t, packet+" to a socket with handlers", 0, func() { d.dispatch(t, p) })
+	}
 	if calls == 0 {
 		t.Error("no handler was called")
 	}
@@ -184,13 +191,13 @@ func TestCallCeilings(t *testing.T) {
 	s := callee(t, r)
 	arg := any("please")
 	writers := portableWriters()
-	wantAllocs(t, "Call", 13+writers, func() {
+	wantAllocs(t, "Call", 3+writers, func() {
 		if v, err := Call[string](ctx, s, "ask", arg); v != "yes" || err != nil {
 			t.Fatal(v, err)
 		}
 	})
 	voters := r.srv.To("voters")
-	wantAllocs(t, "Gather of 10", 58+10*writers, func() {
+	wantAllocs(t, "Gather of 10", 38+10*writers, func() {
 		for a, err := range Gather[string](ctx, voters, "ask", arg) {
 			if a.Value != "yes" || err != nil {
 				t.Fatal(a, err)

@@ -1,6 +1,7 @@
 package sio
 
 import (
+	"context"
 	"errors"
 	"sync"
 
@@ -26,6 +27,8 @@ type client struct {
 	rest  *incomplete        // nil while no attachments are outstanding
 	load  load
 	ended bool
+
+	broken *ViolationError // set before the session is closed for it
 }
 
 // load is what a connection's waiting events cost.
@@ -121,6 +124,9 @@ func (h *sessions) Close(sess *eio.Session, r eio.Reason, err error) {
 // reference closes with this reason, too.
 func (c *client) violation(err error) {
 	c.srv.log.Info("sio: protocol violation", "remote", c.remote(), "err", err)
+	c.mu.Lock()
+	c.broken = &ViolationError{Err: err}
+	c.mu.Unlock()
 	c.sess.Close(eio.ForcedClose)
 }
 
@@ -322,6 +328,14 @@ func (c *client) full() {
 	if c.srv.cfg.WhenFull == CloseWhenFull {
 		go c.sess.Discard(eio.Reason(SlowClient))
 	}
+}
+
+// context returns the parent of the sockets' contexts.
+func (c *client) context() context.Context {
+	if h := c.sess.Handshake(); h != nil {
+		return h.Context()
+	}
+	return c.srv.base
 }
 
 func (c *client) remote() string {

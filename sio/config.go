@@ -86,6 +86,15 @@ type Config struct {
 	// a log. nil, the default, is off.
 	Recovery *Recovery
 
+	// KeepEmptyChildren keeps the children of patterns, regular expressions and functions
+	// when their last socket has left, until Namespace.Delete, as the reference does by
+	// default. Clients choose the names, so they can make as many as the parent lets them.
+	// Default: they go with their last socket.
+	KeepEmptyChildren bool
+
+	// ServerID names this server, see Server.ID. Default: 20 random characters.
+	ServerID string
+
 	// Logger receives failed and panicking handlers, refused connections and
 	// protocol violations. nil discards.
 	Logger *slog.Logger
@@ -155,6 +164,9 @@ func (c Config) normalize() (Config, error) {
 	}
 	if _, ok := c.Parser.(codec.ParserV4); !ok && c.Engine.AllowEIO3 {
 		bad("Parser", "%s has no form for the clients that Engine.AllowEIO3 accepts", c.Parser.Name())
+	}
+	if c.ServerID == "" {
+		c.ServerID = newID()
 	}
 	if c.Adapter == nil {
 		c.Adapter = adapter.MemoryFactory

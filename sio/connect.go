@@ -16,6 +16,13 @@ type Handshake struct{ s *Socket }
 // Handshake returns what the client came with.
 func (s *Socket) Handshake() *Handshake { return &Handshake{s} }
 
+// AuthOf returns what the client passed as auth, decoded into T: the zero T if that was
+// nothing. Returning the error from a middleware refuses the client.
+func AuthOf[T any](s *Socket) (v T, err error) {
+	err = s.Auth(&v)
+	return v, err
+}
+
 // Auth decodes the auth payload into what v points to, see Socket.Auth.
 func (h *Handshake) Auth(v any) error { return h.s.Auth(v) }
 
@@ -46,7 +53,7 @@ func (s *Socket) connect() {
 		s.nsp = s.ns.name // one string for all sockets; look-ups read it meanwhile
 		s.c.mu.Unlock()
 	}
-	s.ns.connectedAdapter()
+	s.ns.ready()
 	back, err := s.comeBack()
 	if err == nil && !back {
 		err = s.connectNew()
@@ -62,8 +69,9 @@ func (s *Socket) connect() {
 	}
 	s.admitted = true
 	s.c.joined()
-	for _, fn := range s.ns.tbl.load().connect {
+	for _, fn := range s.ns.tbl.load().connect.fns {
 		if err := s.protect("connect handler", func() error { return fn(s.Context(), s) }); err != nil {
+			s.report(&EventError{Event: "connect", Err: err})
 			s.Disconnect(false)
 			return
 		}
@@ -88,7 +96,7 @@ func (s *Socket) connectNew() error {
 var errNoNamespace = &Error{Message: "Invalid namespace"}
 
 func (s *Socket) middlewares() error {
-	use := s.ns.tbl.load().use
+	use := s.ns.tbl.load().use.fns
 	if len(use) == 0 {
 		return nil
 	}
@@ -148,6 +156,9 @@ func (s *Socket) acceptLogged(f *pool.Frame, batch *engine.Batch) error {
 func (s *Socket) answer(f *pool.Frame, batch *engine.Batch) (taken bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.ns.deleted.Load() {
+		return false, errNoNamespace
+	}
 	if s.state.Load() == gone {
 		return false, ErrClosed
 	}

@@ -33,6 +33,12 @@
 //  7. Registering an event name twice, or a reserved one, panics and names both
 //     places.
 //
+// # Clusters
+//
+// With a networked [Config.Adapter], selections reach the sockets of all servers;
+// [Target.FetchSockets] finds them, and a [RemoteSocket] is used like a local one.
+// [Namespace.ServerSide] and [Namespace.HandleServer] are for messages between servers.
+//
 // # Goroutines
 //
 // An idle connection has none. A socket whose queue has events borrows one until

@@ -42,8 +42,8 @@ type forms struct {
 	asked    bool
 }
 
-// in returns the variant for receivers of the form f. Text is the same in all forms, and
-// compressed once for all of them.
+// in returns the variant for receivers of the form f. Text is the same in all forms but that
+// of WebTransport, and compressed once for all of them.
 func (f *forms) in(form codec.Form, srv *Server) *variant {
 	if form == codec.FormPlain {
 		return &f.variants[codec.FormPlain]
@@ -52,7 +52,7 @@ func (f *forms) in(form codec.Form, srv *Server) *variant {
 	if !f.asked {
 		f.binary, f.asked = codec.HasBinary(plain.Bytes()), true
 	}
-	if !f.binary {
+	if !f.binary && form != codec.FormWebTransport {
 		form &= codec.FormDeflated
 	}
 	v := &f.variants[form]

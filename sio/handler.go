@@ -34,7 +34,7 @@ func (f HandlerFunc) Handle(ctx context.Context, s *Socket, m *Message) error { 
 type Registrar interface {
 	// Handle registers h for an event. It panics when the name is reserved or
 	// has a handler already.
-	Handle(event string, h Handler)
+	Handle(event string, h Handler) *Registration
 	table() *handlerTable
 }
 
@@ -43,27 +43,35 @@ type Registrar interface {
 type handlerTable struct {
 	mu   sync.Mutex
 	snap atomic.Pointer[handlers]
+
+	// of a socket's table, which has its handlers wrapped by find
+	own    bool    // immutable
+	chains *chains // owned by the socket's goroutine
 }
 
 // handlers is immutable.
 type handlers struct {
 	events   map[string]*entry
-	any      []Handler // before everything else, in order
+	any      ordered[Handler] // before everything else, in order
 	fallback *entry
-	wraps    []func(Handler) Handler
+	wraps    ordered[func(Handler) Handler]
 	nothing  Handler // the wraps around nothing, for events without a handler; nil without wraps
 
-	connect    []func(ctx context.Context, s *Socket) error
-	disconnect []func(s *Socket, r Reason)
-	use        []func(ctx context.Context, s *Socket) error
-	outgoing   []func(s *Socket, event string, args []any)
+	connect    ordered[func(ctx context.Context, s *Socket) error]
+	disconnect ordered[func(s *Socket, r Reason)]
+	use        ordered[func(ctx context.Context, s *Socket) error]
+	outgoing   ordered[func(s *Socket, event string, args []any)]
+	errors     ordered[func(s *Socket, err error)]
+	created    ordered[func(n *Namespace)] // of "/" only
+	servers    map[string]*serverEntry     // what other servers may send
 }
 
 // entry is a registered handler with everything around it.
 type entry struct {
 	bare  Handler
-	chain Handler // bare with the wraps around it
+	chain Handler // bare with the wraps around it; nil in a socket's table
 	site  string  // file:line of the registration
+	reg   *Registration
 }
 
 var noHandlers handlers
@@ -87,7 +95,7 @@ func (t *handlerTable) change(fn func(h *handlers)) {
 
 // handle registers h for event. It names the first caller outside this package
 // when it has to panic.
-func (t *handlerTable) handle(event string, h Handler) {
+func (t *handlerTable) handle(event string, h Handler) *Registration {
 	site := callSite()
 	if h == nil {
 		panic(fmt.Sprintf("sio: nil handler for event %q, registered at %s", event, site))
@@ -95,38 +103,69 @@ func (t *handlerTable) handle(event string, h Handler) {
 	if codec.Reserved(event) {
 		panic(fmt.Sprintf("sio: event name %q is reserved, registered at %s", event, site))
 	}
-	t.change(func(hs *handlers) {
+	return t.register(func(hs *handlers, reg *Registration) {
 		if old := hs.events[event]; old != nil {
 			panic(fmt.Sprintf("sio: event %q registered at %s was registered at %s already", event, site, old.site))
 		}
 		if hs.events == nil {
 			hs.events = make(map[string]*entry)
 		}
-		hs.events[event] = &entry{bare: h, chain: wrap(h, hs.wraps), site: site}
+		hs.events[event] = &entry{bare: h, chain: t.wrapped(h, hs), site: site, reg: reg}
+	}, func(hs *handlers, reg *Registration) {
+		if e := hs.events[event]; e != nil && e.reg == reg {
+			delete(hs.events, event)
+		}
 	})
 }
 
-func (t *handlerTable) handleFallback(h Handler) {
+func (t *handlerTable) handleFallback(h Handler) *Registration {
 	site := callSite()
-	t.change(func(hs *handlers) {
+	return t.register(func(hs *handlers, reg *Registration) {
 		if old := hs.fallback; old != nil {
 			panic(fmt.Sprintf("sio: fallback handler registered at %s was registered at %s already", site, old.site))
 		}
-		hs.fallback = &entry{bare: h, chain: wrap(h, hs.wraps), site: site}
+		hs.fallback = &entry{bare: h, chain: t.wrapped(h, hs), site: site, reg: reg}
+	}, func(hs *handlers, reg *Registration) {
+		if e := hs.fallback; e != nil && e.reg == reg {
+			hs.fallback = nil
+		}
 	})
 }
 
-func (t *handlerTable) wrap(mw func(Handler) Handler) {
-	t.change(func(hs *handlers) {
-		hs.wraps = append(slices.Clip(hs.wraps), mw)
-		for name, e := range hs.events {
-			hs.events[name] = &entry{bare: e.bare, chain: wrap(e.bare, hs.wraps), site: e.site}
-		}
-		if e := hs.fallback; e != nil {
-			hs.fallback = &entry{bare: e.bare, chain: wrap(e.bare, hs.wraps), site: e.site}
-		}
-		hs.nothing = wrap(doNothing, hs.wraps)
+func (t *handlerTable) wrap(mw func(Handler) Handler) *Registration {
+	return t.register(func(hs *handlers, reg *Registration) {
+		hs.wraps.add(mw, reg)
+		t.rewrap(hs)
+	}, func(hs *handlers, reg *Registration) {
+		hs.wraps.remove(reg)
+		t.rewrap(hs)
 	})
+}
+
+// wrapped puts the wraps in hs around h.
+func (t *handlerTable) wrapped(h Handler, hs *handlers) Handler {
+	if t.own {
+		return nil
+	}
+	return wrap(h, hs.wraps.fns)
+}
+
+// rewrap puts the wraps there are now around every handler.
+func (t *handlerTable) rewrap(h *handlers) {
+	if t.own {
+		return
+	}
+	wraps := h.wraps.fns
+	for name, e := range h.events {
+		h.events[name] = &entry{bare: e.bare, chain: wrap(e.bare, wraps), site: e.site, reg: e.reg}
+	}
+	if e := h.fallback; e != nil {
+		h.fallback = &entry{bare: e.bare, chain: wrap(e.bare, wraps), site: e.site, reg: e.reg}
+	}
+	h.nothing = nil
+	if len(wraps) > 0 {
+		h.nothing = wrap(doNothing, wraps)
+	}
 }
 
 // doNothing handles events that have no handler.
@@ -139,9 +178,6 @@ func wrap(h Handler, wraps []func(Handler) Handler) Handler {
 	}
 	return h
 }
-
-// add appends to one of the lists of a snapshot without touching older snapshots.
-func add[T any](list *[]T, v T) { *list = append(slices.Clip(*list), v) }
 
 // callSite returns the file and line of the first caller outside this package's
 // non-test files.

@@ -1,7 +1,7 @@
 package sio
 
 import (
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/epio-go/epio/adapter"
@@ -22,9 +22,10 @@ func (b *broadcast) Encode(room string) error {
 	clear(args)
 	b.argsRoom = args[:0]
 	if err != nil {
-		b.err = fmt.Errorf("sio: encode %q: %w", b.event, err)
+		b.err = &EncodeError{Event: b.event, Err: err}
 		return b.err
 	}
+	ns.srv.warnAttachments(b.event, f)
 	if b.target.flags.Has(adapter.NoCompress) {
 		f.SetNoCompress()
 	}
@@ -111,8 +112,9 @@ func (s *Socket) emitLogged(event string, args []any, flags adapter.Flags) error
 func (s *Socket) emitMisleading(event string, args []any, flags adapter.Flags) error {
 	f, err := s.c.srv.cfg.Parser.EncodeEvent(s.nsp, -1, event, args)
 	if err != nil {
-		return fmt.Errorf("sio: encode %q: %w", event, err)
+		return &EncodeError{Event: event, Err: err}
 	}
+	s.c.srv.warnAttachments(event, f)
 	if flags.Has(adapter.NoCompress) {
 		f.SetNoCompress()
 	}
@@ -144,9 +146,13 @@ func (r *resume) mislead(h hash) {
 	}
 }
 
-// deliverResumable is Deliver for a socket with recovery and an event without
-// acknowledgement.
-func (s *Socket) deliverResumable(b *broadcast, batch *engine.Batch) bool {
+// errNotYet says that a socket is not reached by broadcasts yet, or not any more.
+var errNotYet = errors.New("sio: socket not connected")
+
+// deliverResumable queues, under an index lock or that of the log, an event without
+// acknowledgement for a socket with recovery. Errors are those of queueBroadcast, and
+// errNotYet.
+func (s *Socket) deliverResumable(b *broadcast, batch *engine.Batch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.resume
@@ -156,11 +162,11 @@ func (s *Socket) deliverResumable(b *broadcast, batch *engine.Batch) bool {
 		if b.offset != "" {
 			r.missed = true
 		}
-		return false
+		return errNotYet // the log has it
 	default:
-		// To nobody else than this socket, which is not a new one's to wait for.
+		// To nobody else than this socket, unless it waits for what it has missed.
 		if b.target.only == nil || r.waiting {
-			return false
+			return errNotYet
 		}
 	}
 	err := s.queueBroadcast(b, batch, b.target.flags.Has(adapter.Volatile))
@@ -170,8 +176,8 @@ func (s *Socket) deliverResumable(b *broadcast, batch *engine.Batch) bool {
 	} else if err == nil {
 		r.mislead(b.mark)
 	}
-	if err == ErrBufferFull {
+	if err == ErrBufferFull && b.target.only != nil {
 		b.err = err
 	}
-	return err == nil
+	return err
 }

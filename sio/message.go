@@ -1,7 +1,6 @@
 package sio
 
 import (
-	"fmt"
 	"sync/atomic"
 
 	"github.com/epio-go/epio/codec"
@@ -88,7 +87,7 @@ func (m *Message) Ack(args ...any) error {
 	}
 	f, err := m.s.ns.srv.cfg.Parser.EncodeAck(m.s.name(), m.in.ID, args)
 	if err != nil {
-		return fmt.Errorf("sio: encode acknowledgement: %w", err) // not answered yet
+		return &EncodeError{Err: err} // not answered yet
 	}
 	if m.answered().Swap(true) {
 		f.Release()

@@ -1,9 +1,7 @@
 package sio
 
 import (
-	"context"
 	"fmt"
-	"iter"
 	"log/slog"
 	"strings"
 	"sync"
@@ -24,17 +22,26 @@ type Namespace struct {
 	// immutable
 	srv     *Server
 	name    string
+	named   bool              // of a parent: the name says which names it takes
 	tbl     *handlerTable     // a child's is its parent's
 	index   *adapter.Index    // nil for parents
 	adapter adapter.Adapter   // nil for parents
 	rec     *recovery         // nil without Config.Recovery, and for parents
 	recErr  error             // why rec is nil although it was configured
 	values  map[string]string // what the wildcards of the pattern matched
-	match   func(ctx context.Context, name string, h *Handshake) (map[string]string, bool)
+	match   matcher           // of parents
 	parent  *Namespace
 
-	init  sync.Once // connects the adapter
-	ackID atomic.Uint64
+	before <-chan struct{} // closed when the adapter of an earlier namespace with this name is; may be nil
+
+	init      sync.Once // connects the adapter
+	announced sync.Once // calls the hooks of OnNamespace
+	closed    sync.Once // closes the adapter
+	ackID     atomic.Uint64
+	deleted   atomic.Bool // not known any more
+
+	fromServers serverQueue
+	store       store
 
 	// guarded by srv.mu, of a child
 	users int         // sockets
@@ -46,82 +53,6 @@ func (n *Namespace) Name() string { return n.name }
 
 // Server returns the server.
 func (n *Namespace) Server() *Server { return n.srv }
-
-// Use adds a connect middleware. Middlewares run in the order of registration
-// before the client is told that it is connected; the first error refuses it. A
-// *[Error] reaches the client with its text and data as connect_error.
-func (n *Namespace) Use(mw func(ctx context.Context, s *Socket) error) {
-	n.tbl.change(func(h *handlers) { add(&h.use, mw) })
-}
-
-// OnConnect adds a handler that runs when a socket has connected, before any of
-// its events. An error disconnects the socket.
-func (n *Namespace) OnConnect(fn func(ctx context.Context, s *Socket) error) {
-	n.tbl.change(func(h *handlers) { add(&h.connect, fn) })
-}
-
-// OnDisconnect adds a handler that runs when a socket has disconnected and its
-// last event was handled. The socket's rooms can still be read; its context has
-// ended and it cannot send any more.
-// When the connection ended, s.Conn().Cause() tells why in more detail: an
-// *eio.SizeError for a message over the limit, say.
-func (n *Namespace) OnDisconnect(fn func(s *Socket, r Reason)) {
-	n.tbl.change(func(h *handlers) { add(&h.disconnect, fn) })
-}
-
-// Wrap adds a middleware around the handling of every event, the first one
-// outermost. Not calling next refuses the event.
-func (n *Namespace) Wrap(mw func(next Handler) Handler) { n.tbl.wrap(mw) }
-
-// Handle registers h for an event.
-func (n *Namespace) Handle(event string, h Handler) { n.tbl.handle(event, h) }
-
-// HandleAny adds a handler that sees every event before its own handler does.
-func (n *Namespace) HandleAny(h Handler) {
-	n.tbl.change(func(hs *handlers) { add(&hs.any, h) })
-}
-
-// HandleFallback registers the handler of events that have none.
-func (n *Namespace) HandleFallback(h Handler) { n.tbl.handleFallback(h) }
-
-// HandleAnyOutgoing adds a function that is told of every event sent to a socket,
-// by Emit or by a broadcast that reached it. It runs on the goroutine that sends
-// and must not modify args.
-func (n *Namespace) HandleAnyOutgoing(fn func(s *Socket, event string, args []any)) {
-	n.tbl.change(func(h *handlers) { add(&h.outgoing, fn) })
-}
-
-func (n *Namespace) table() *handlerTable { return n.tbl }
-
-// All selects all sockets of the namespace.
-func (n *Namespace) All() Target { return Target{ns: n} }
-
-// Emit sends an event to all sockets of the namespace, on all servers.
-func (n *Namespace) Emit(event string, args ...any) error { return n.All().Emit(event, args...) }
-
-// To selects the sockets in at least one of rooms.
-func (n *Namespace) To(rooms ...string) Target { return n.All().To(rooms...) }
-
-// In is To.
-func (n *Namespace) In(rooms ...string) Target { return n.All().To(rooms...) }
-
-// Except selects all sockets but those in rooms.
-func (n *Namespace) Except(rooms ...string) Target { return n.All().Except(rooms...) }
-
-// Local selects the sockets on this server.
-func (n *Namespace) Local() Target { return n.All().Local() }
-
-// Volatile selects all sockets, for packets that may be dropped.
-func (n *Namespace) Volatile() Target { return n.All().Volatile() }
-
-// Timeout selects all sockets and bounds Call and Gather.
-func (n *Namespace) Timeout(d time.Duration) Target { return n.All().Timeout(d) }
-
-// Compress selects all sockets; see Target.Compress.
-func (n *Namespace) Compress(on bool) Target { return n.All().Compress(on) }
-
-// Sockets iterates over the connected sockets on this server.
-func (n *Namespace) Sockets() iter.Seq[*Socket] { return n.All().Sockets() }
 
 // Socket returns the connected socket with this id on this server, or nil.
 func (n *Namespace) Socket(id string) *Socket {
@@ -140,17 +71,6 @@ func (n *Namespace) Adapter() adapter.Adapter {
 		return nil
 	}
 	return n.connectedAdapter()
-}
-
-// connectedAdapter returns the adapter, connected. The first call does that, which may
-// take a while; others wait for it.
-func (n *Namespace) connectedAdapter() adapter.Adapter {
-	n.init.Do(func() {
-		if err := n.adapter.Init(n.srv.base); err != nil {
-			n.srv.log.Error("sio: adapter not initialized", "namespace", n.name, "err", err)
-		}
-	})
-	return n.adapter
 }
 
 // host is a Namespace as its adapter sees it.
@@ -178,11 +98,6 @@ func (h *host) target(o adapter.Opts) Target {
 	t.rooms.add(o.Rooms)
 	t.except.add(o.Except)
 	return t
-}
-
-// ServerEvent implements adapter.Host.
-func (h *host) ServerEvent(event string, args []any, ack func(arg any)) {
-	h.srv.log.Debug("sio: no listener for a server-side event", "event", event, "namespace", h.name)
 }
 
 // pattern compiles a name with wildcards: "{id}" stands for one segment, and

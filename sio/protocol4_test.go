@@ -358,11 +358,15 @@ func TestBroadcastForms(t *testing.T) {
 			t.Errorf("text was rewritten for form %d", f)
 		}
 	}
+	// On WebTransport text has another header, also once it is known that nothing is binary.
+	if one := text.forms.in(codec.FormWebTransport, r.srv).frame; one == text.forms.in(codec.FormPlain, r.srv).frame || one != text.forms.in(codec.FormWebTransport, r.srv).frame {
+		t.Error("text was not rewritten for WebTransport, or twice")
+	}
 	text.finish()
 
 	binary := begin([]byte{1})
 	seen := map[any]bool{binary.forms.in(codec.FormPlain, r.srv).frame: true}
-	for _, f := range []codec.Form{codec.FormBase64, codec.FormV3, codec.FormV3Base64} {
+	for _, f := range []codec.Form{codec.FormBase64, codec.FormV3, codec.FormV3Base64, codec.FormWebTransport} {
 		one, two := binary.forms.in(f, r.srv).share(), binary.forms.in(f, r.srv).share()
 		if one != two || seen[one] {
 			t.Errorf("form %d: %p and %p", f, one, two)

@@ -109,37 +109,16 @@ func (s *Socket) dispatch(e *event) {
 	}
 	ctx := s.Context()
 	shared := s.ns.tbl.load()
-	for _, h := range shared.any {
+	for _, h := range shared.any.fns {
+		s.handle(ctx, h, m)
+	}
+	for _, h := range s.ownHandlers().any.fns {
 		s.handle(ctx, h, m)
 	}
 	if !m.in.HasPayload {
 		return // an event without even a name is for catch-all handlers only
 	}
 	s.handle(ctx, s.find(shared, m.in.Event()), m)
-}
-
-// find returns the handler for an event, wrapped.
-func (s *Socket) find(shared *handlers, name []byte) Handler {
-	if own := s.own.Load(); own != nil {
-		hs := own.load()
-		e := hs.events[string(name)]
-		if e == nil && shared.events[string(name)] == nil {
-			e = hs.fallback
-		}
-		if e != nil {
-			return wrap(e.bare, shared.wraps)
-		}
-	}
-	if e := shared.events[string(name)]; e != nil {
-		return e.chain
-	}
-	if e := shared.fallback; e != nil {
-		return e.chain
-	}
-	if shared.nothing != nil {
-		return shared.nothing // wraps see every event
-	}
-	return doNothing
 }
 
 // handle calls h and deals with its failure.
@@ -168,6 +147,7 @@ func (s *Socket) handle(ctx context.Context, h Handler, m *Message) {
 			s.c.srv.log.Debug("sio: failure not acknowledged", "id", s.id, "err", err)
 		}
 	}
+	s.report(&EventError{Event: m.Event(), Err: err})
 }
 
 // call runs h and turns a panic into an error.

@@ -250,7 +250,7 @@ const maxLingering = 1000
 
 // lingerLocked reports whether a child stays for a while although it has no sockets.
 func (srv *Server) lingerLocked(ns *Namespace) bool {
-	if ns.rec == nil || ns.stay != nil || srv.closing {
+	if ns.rec == nil || ns.stay != nil || srv.closing || ns.deleted.Load() {
 		return ns.stay != nil
 	}
 	ns.rec.mu.Lock()
@@ -269,13 +269,13 @@ func (srv *Server) lingered(ns *Namespace) {
 	srv.mu.Lock()
 	srv.lingering--
 	ns.stay = nil
-	gone := ns.users == 0 && !srv.lingerLocked(ns)
-	if gone {
-		srv.removeLocked(ns)
+	var done chan struct{}
+	if ns.users == 0 && !ns.deleted.Load() && !srv.lingerLocked(ns) {
+		done = srv.retireLocked(ns)
 	}
 	srv.mu.Unlock()
-	if gone {
-		srv.closeAdapter(srv.base, ns)
+	if done != nil {
+		srv.retire(ns, done)
 	}
 }
 

@@ -144,7 +144,7 @@ type comeback struct {
 func (b *comeback) run(ctx context.Context) error {
 	s := b.s
 	rec := s.ns.rec
-	if s.c.srv.cfg.Recovery.RunMiddlewares && len(s.ns.tbl.load().use) > 0 {
+	if s.c.srv.cfg.Recovery.RunMiddlewares && len(s.ns.tbl.load().use.fns) > 0 {
 		if err := b.prepare(ctx); err != nil {
 			return b.failed(ctx, err)
 		}

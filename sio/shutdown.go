@@ -63,6 +63,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 
 	srv.engine.Refuse()
 	err := srv.busy.wait(ctx)
+	srv.endLife()
 	for sess := range srv.engine.All() {
 		sess.Close(eio.Reason(ServerShutdown))
 	}

@@ -61,10 +61,11 @@ const (
 	gone
 )
 
-// life is a socket's context, made when first asked for.
+// life is a socket's context and what else is made when first asked for.
 type life struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	store  *store // values, see Key; nil while there are none; guarded by the socket's mu
 }
 
 // newSocket makes a socket that asks for the namespace nsp, which is borrowed.
@@ -107,11 +108,28 @@ func (s *Socket) Conn() *eio.Session { return s.c.sess }
 // middlewares run, and for good after the disconnect.
 func (s *Socket) Connected() bool { return s.state.Load() == connected }
 
+// Protocol returns the revision of the Socket.IO protocol that the client speaks: 5, or 4
+// for a client of Engine.IO v3.
+func (s *Socket) Protocol() int {
+	if s.c.old() {
+		return 4
+	}
+	return 5
+}
+
+// Reason returns why the socket disconnected; empty before.
+func (s *Socket) Reason() Reason {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reason
+}
+
 // Transport returns the transport in use now.
 func (s *Socket) Transport() eio.Transport { return s.c.sess.Transport() }
 
 // Request returns the HTTP request that opened the connection, newly parsed, or
-// nil after the handshake was dropped. It has no body and a background context.
+// nil after the handshake was dropped. It has no body; its context has the values of
+// Config.Engine.SessionContext and never ends.
 func (s *Socket) Request() *http.Request {
 	h := s.c.sess.Handshake()
 	if h == nil {
@@ -140,13 +158,14 @@ func (s *Socket) PathValue(name string) string {
 }
 
 // Context returns the context that handlers of this socket get. It is cancelled
-// at disconnect with the Reason as its cause.
+// at disconnect with the Reason as its cause. Its values are those of
+// Config.Engine.SessionContext.
 func (s *Socket) Context() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.life == nil {
 		s.life = new(life)
-		s.life.ctx, s.life.cancel = context.WithCancelCause(s.c.srv.base)
+		s.life.ctx, s.life.cancel = context.WithCancelCause(s.c.context())
 		if s.state.Load() == gone {
 			s.life.cancel(s.reason)
 		}
@@ -187,6 +206,15 @@ func (s *Socket) Join(rooms ...string) error {
 // Leave takes the socket out of rooms.
 func (s *Socket) Leave(rooms ...string) { s.index().Leave(&s.member, rooms...) }
 
+// LeaveAll takes the socket out of all rooms but its own, so that its id still finds it.
+func (s *Socket) LeaveAll() {
+	for _, room := range s.Rooms() {
+		if room != s.id {
+			s.Leave(room)
+		}
+	}
+}
+
 // Rooms returns the rooms the socket is in, its own-id room among them, in no
 // particular order.
 func (s *Socket) Rooms() []string { return s.index().Rooms(&s.member) }
@@ -198,6 +226,9 @@ func (s *Socket) index() *adapter.Index { return s.ns.index }
 func (s *Socket) Emit(event string, args ...any) error {
 	return s.emit(event, -1, args, 0)
 }
+
+// Send is Emit of the event "message", as in clients; Node servers call it write, too.
+func (s *Socket) Send(args ...any) error { return s.Emit("message", args...) }
 
 // Volatile returns a target for this socket whose packets are dropped when they
 // cannot leave at once.
@@ -215,6 +246,9 @@ func (s *Socket) To(rooms ...string) Target { return s.Broadcast().To(rooms...) 
 // In is To.
 func (s *Socket) In(rooms ...string) Target { return s.To(rooms...) }
 
+// Within selects the sockets in at least one of rooms, this one included if it is in one.
+func (s *Socket) Within(rooms ...string) Target { return Target{ns: s.ns}.To(rooms...) }
+
 // Except selects all sockets of the namespace but this one and those in rooms.
 func (s *Socket) Except(rooms ...string) Target { return s.Broadcast().Except(rooms...) }
 
@@ -223,19 +257,6 @@ func (s *Socket) Broadcast() Target { return Target{ns: s.ns, sender: s.id} }
 
 // Local is Broadcast on this server only.
 func (s *Socket) Local() Target { return s.Broadcast().Local() }
-
-// Handle registers a handler for an event of this socket alone. It goes before
-// the namespace's handler for the same event. The namespace's Wrap applies.
-func (s *Socket) Handle(event string, h Handler) { s.table().handle(event, h) }
-
-func (s *Socket) table() *handlerTable {
-	for {
-		if t := s.own.Load(); t != nil {
-			return t
-		}
-		s.own.CompareAndSwap(nil, new(handlerTable))
-	}
-}
 
 // Disconnect makes the socket leave its namespace; the client is told and does
 // not reconnect by itself. With close, all sockets of the connection leave, and it
@@ -337,8 +358,15 @@ func (s *Socket) end() {
 	s.mu.Lock()
 	r := s.reason
 	s.mu.Unlock()
-	for _, fn := range s.ns.tbl.load().disconnect {
-		s.protect("disconnect handler", func() error { fn(s, r); return nil })
+	if r == ForcedClose {
+		s.reportViolation()
+	}
+	for _, h := range [...]*handlers{s.ns.tbl.load(), s.ownHandlers()} {
+		for _, fn := range h.disconnect.fns {
+			if err := s.protect("disconnect handler", func() error { fn(s, r); return nil }); err != nil {
+				s.report(&EventError{Event: "disconnect", Err: err})
+			}
+		}
 	}
 	if s.resume != nil {
 		s.ns.rec.retire(s, r)

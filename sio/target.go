@@ -1,7 +1,7 @@
 package sio
 
 import (
-	"context"
+	"errors"
 	"iter"
 	"time"
 
@@ -20,6 +20,7 @@ type Target struct {
 	rooms   roomList
 	except  roomList
 	flags   adapter.Flags
+	strict  bool
 	timeout time.Duration
 }
 
@@ -62,6 +63,14 @@ func (t Target) To(rooms ...string) Target {
 
 // In is To.
 func (t Target) In(rooms ...string) Target { return t.To(rooms...) }
+
+// Within is To, with the socket that the chain began with if it is in one of rooms: To leaves
+// it out.
+func (t Target) Within(rooms ...string) Target {
+	t.only, t.sender = nil, ""
+	t.rooms.add(rooms)
+	return t
+}
 
 // Except leaves out the sockets in any of rooms.
 func (t Target) Except(rooms ...string) Target {
@@ -125,6 +134,9 @@ func (t Target) Emit(event string, args ...any) error {
 	return t.broadcast(event, args)
 }
 
+// Send is Emit of the event "message", as in clients.
+func (t Target) Send(args ...any) error { return t.Emit("message", args...) }
+
 // Sockets iterates over the selected sockets that are connected to this server,
 // each once. The body may do anything, including join and leave.
 func (t Target) Sockets() iter.Seq[*Socket] {
@@ -146,26 +158,6 @@ func (t Target) Sockets() iter.Seq[*Socket] {
 	}
 }
 
-// FetchSockets describes the selected sockets on all servers. When a server does
-// not answer in time, the error says so and the result holds what there is.
-func (t Target) FetchSockets(ctx context.Context) ([]adapter.SocketInfo, error) {
-	var all []adapter.SocketInfo
-	for _, ns := range t.namespaces() {
-		infos, err := ns.connectedAdapter().FetchSockets(ctx, t.opts())
-		for i, info := range infos {
-			if info.Local != nil {
-				infos[i] = info.Local.Info()
-				infos[i].Local = info.Local
-			}
-		}
-		all = append(all, infos...)
-		if err != nil {
-			return all, err
-		}
-	}
-	return all, nil
-}
-
 // Join makes the selected sockets, on all servers, join rooms.
 func (t Target) Join(rooms ...string) error {
 	return t.each(func(a adapter.Adapter, o adapter.Opts) error { return a.AddSockets(o, rooms) })
@@ -183,12 +175,13 @@ func (t Target) Disconnect(close bool) error {
 }
 
 func (t Target) each(fn func(adapter.Adapter, adapter.Opts) error) error {
+	var errs []error // one child's trouble is not the others'
 	for _, ns := range t.namespaces() {
 		if err := fn(ns.connectedAdapter(), t.opts()); err != nil {
-			return err
+			errs = append(errs, &PublishError{Err: err})
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // namespaces returns where the target's sockets are: the namespace, or the

@@ -143,13 +143,15 @@ func TestFetchSockets(t *testing.T) {
 			t.Fatalf("%d sockets, %v", len(some), err)
 		}
 		i := some[0]
-		slices.Sort(i.Rooms)
+		got := i.Rooms()
+		slices.Sort(got)
 		rooms := []string{"room", s.ID()}
 		slices.Sort(rooms)
-		if i.ID != s.ID() || !slices.Equal(i.Rooms, rooms) || fmt.Sprintf("%v %v %v", i.Data, i.Handshake.Auth, i.Handshake.Query["q"]) != "map[n:1] map[user:u] 1" {
+		h := i.Handshake()
+		if i.ID() != s.ID() || !slices.Equal(got, rooms) || fmt.Sprintf("%v %v %v", i.Data(), h.Auth, h.Query["q"]) != "map[n:1] map[user:u] 1" {
 			t.Errorf("got %+v", i)
 		}
-		if (*Socket)(i.Local.(*receiver)) != s {
+		if i.Socket() != s {
 			t.Error("a local socket should come as itself")
 		}
 	})

@@ -14,9 +14,9 @@ type None struct{}
 // rules of encoding/json. A missing argument leaves T's zero value, as undefined
 // would; further ones are ignored. An argument that does not fit T makes the event
 // fail without the handler being called. []byte in T receives binary.
-func On[T any](r Registrar, event string, fn func(ctx context.Context, s *Socket, arg T) error) {
+func On[T any](r Registrar, event string, fn func(ctx context.Context, s *Socket, arg T) error) *Registration {
 	prepare[T]()
-	r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
+	return r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
 		var a T
 		if err := m.in.Decode(0, &a); err != nil {
 			return err
@@ -26,15 +26,15 @@ func On[T any](r Registrar, event string, fn func(ctx context.Context, s *Socket
 }
 
 // On0 registers a handler for an event without arguments.
-func On0(r Registrar, event string, fn func(ctx context.Context, s *Socket) error) {
-	r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, _ *Message) error { return fn(ctx, s) }))
+func On0(r Registrar, event string, fn func(ctx context.Context, s *Socket) error) *Registration {
+	return r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, _ *Message) error { return fn(ctx, s) }))
 }
 
 // On2 is On with two arguments.
-func On2[T1, T2 any](r Registrar, event string, fn func(ctx context.Context, s *Socket, a T1, b T2) error) {
+func On2[T1, T2 any](r Registrar, event string, fn func(ctx context.Context, s *Socket, a T1, b T2) error) *Registration {
 	prepare[T1]()
 	prepare[T2]()
-	r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
+	return r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
 		var a T1
 		var b T2
 		if err := m.Scan(&a, &b); err != nil {
@@ -45,11 +45,11 @@ func On2[T1, T2 any](r Registrar, event string, fn func(ctx context.Context, s *
 }
 
 // On3 is On with three arguments.
-func On3[T1, T2, T3 any](r Registrar, event string, fn func(ctx context.Context, s *Socket, a T1, b T2, c T3) error) {
+func On3[T1, T2, T3 any](r Registrar, event string, fn func(ctx context.Context, s *Socket, a T1, b T2, c T3) error) *Registration {
 	prepare[T1]()
 	prepare[T2]()
 	prepare[T3]()
-	r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
+	return r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
 		var a T1
 		var b T2
 		var c T3
@@ -61,12 +61,12 @@ func On3[T1, T2, T3 any](r Registrar, event string, fn func(ctx context.Context,
 }
 
 // On4 is On with four arguments.
-func On4[T1, T2, T3, T4 any](r Registrar, event string, fn func(ctx context.Context, s *Socket, a T1, b T2, c T3, d T4) error) {
+func On4[T1, T2, T3, T4 any](r Registrar, event string, fn func(ctx context.Context, s *Socket, a T1, b T2, c T3, d T4) error) *Registration {
 	prepare[T1]()
 	prepare[T2]()
 	prepare[T3]()
 	prepare[T4]()
-	r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
+	return r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
 		var a T1
 		var b T2
 		var c T3
@@ -81,9 +81,9 @@ func On4[T1, T2, T3, T4 any](r Registrar, event string, fn func(ctx context.Cont
 // OnAck registers a handler for an event with one argument whose result is the
 // acknowledgement. R may be [None] for one without arguments. When the client asked for
 // none, the result is dropped. See [Error] for what a failure answers.
-func OnAck[T, R any](r Registrar, event string, fn func(ctx context.Context, s *Socket, arg T) (R, error)) {
+func OnAck[T, R any](r Registrar, event string, fn func(ctx context.Context, s *Socket, arg T) (R, error)) *Registration {
 	prepare[T]()
-	r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
+	return r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
 		var a T
 		if err := m.in.Decode(0, &a); err != nil {
 			return err
@@ -94,18 +94,18 @@ func OnAck[T, R any](r Registrar, event string, fn func(ctx context.Context, s *
 }
 
 // OnAck0 is OnAck without arguments.
-func OnAck0[R any](r Registrar, event string, fn func(ctx context.Context, s *Socket) (R, error)) {
-	r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
+func OnAck0[R any](r Registrar, event string, fn func(ctx context.Context, s *Socket) (R, error)) *Registration {
+	return r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
 		v, err := fn(ctx, s)
 		return reply(m, v, err)
 	}))
 }
 
 // OnAck2 is OnAck with two arguments.
-func OnAck2[T1, T2, R any](r Registrar, event string, fn func(ctx context.Context, s *Socket, a T1, b T2) (R, error)) {
+func OnAck2[T1, T2, R any](r Registrar, event string, fn func(ctx context.Context, s *Socket, a T1, b T2) (R, error)) *Registration {
 	prepare[T1]()
 	prepare[T2]()
-	r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
+	return r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
 		var a T1
 		var b T2
 		if err := m.Scan(&a, &b); err != nil {
@@ -117,11 +117,11 @@ func OnAck2[T1, T2, R any](r Registrar, event string, fn func(ctx context.Contex
 }
 
 // OnAck3 is OnAck with three arguments.
-func OnAck3[T1, T2, T3, R any](r Registrar, event string, fn func(ctx context.Context, s *Socket, a T1, b T2, c T3) (R, error)) {
+func OnAck3[T1, T2, T3, R any](r Registrar, event string, fn func(ctx context.Context, s *Socket, a T1, b T2, c T3) (R, error)) *Registration {
 	prepare[T1]()
 	prepare[T2]()
 	prepare[T3]()
-	r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
+	return r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
 		var a T1
 		var b T2
 		var c T3
@@ -134,12 +134,12 @@ func OnAck3[T1, T2, T3, R any](r Registrar, event string, fn func(ctx context.Co
 }
 
 // OnAck4 is OnAck with four arguments.
-func OnAck4[T1, T2, T3, T4, R any](r Registrar, event string, fn func(ctx context.Context, s *Socket, a T1, b T2, c T3, d T4) (R, error)) {
+func OnAck4[T1, T2, T3, T4, R any](r Registrar, event string, fn func(ctx context.Context, s *Socket, a T1, b T2, c T3, d T4) (R, error)) *Registration {
 	prepare[T1]()
 	prepare[T2]()
 	prepare[T3]()
 	prepare[T4]()
-	r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
+	return r.Handle(event, HandlerFunc(func(ctx context.Context, s *Socket, m *Message) error {
 		var a T1
 		var b T2
 		var c T3

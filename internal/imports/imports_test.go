@@ -29,6 +29,7 @@ const (
 	netHTTP = "net/http"
 	netpoll = "github.com/cloudwego/netpoll"
 	sonic   = "github.com/bytedance/sonic"
+	quicGo  = "github.com/quic-go"
 )
 
 var rules = []rule{
@@ -36,7 +37,8 @@ var rules = []rule{
 	{folder: "pool/...", own: []string{"internal/invariants"}, never: []string{netpoll, sonic, netHTTP, "net"}},
 	{folder: "codec/...", own: []string{"internal/...", "pool"}, never: []string{netpoll, netHTTP, "net"}},
 	{folder: "engine/...", own: []string{"internal/...", "pool"}, never: []string{sonic, netHTTP}},
-	{folder: "eio/...", own: []string{"internal/...", "pool", "codec/...", "engine"}, never: []string{netpoll, sonic}},
+	{folder: "eio/...", own: []string{"internal/...", "pool", "codec/...", "engine"}, never: []string{netpoll, sonic, quicGo}},
+	{folder: "eio/webtransport/...", own: []string{"eio"}, never: []string{netpoll, sonic}},
 	{folder: "adapter/...", own: []string{"internal/...", "pool", "codec/..."}, never: []string{netpoll, sonic, netHTTP}},
 	{folder: "sio/...", own: []string{"internal/...", "pool", "codec/...", "engine", "eio", "adapter"}, never: []string{netpoll, sonic}},
 
@@ -86,6 +88,11 @@ func TestCheck(t *testing.T) {
 		{"eio", netpoll, false},
 		{"eio", sonic, false},
 		{"eio", module + "/sio", false},
+		{"eio", quicGo + "/quic-go", false},
+		{"eio/webtransport", quicGo + "/quic-go/http3", true},
+		{"eio/webtransport", module + "/eio", true},
+		{"eio/webtransport", module + "/engine", false},
+		{"sio", module + "/eio/webtransport", false},
 		{"adapter", module + "/codec", true},
 		{"adapter", module + "/adapter/contract", true},
 		{"adapter/redis", module + "/adapter", true},

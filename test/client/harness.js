@@ -128,6 +128,11 @@ export class Server {
       .finally(() => this.#watchers.delete(watch));
   }
 
+  // has tells whether there was a report that matches.
+  has(match) {
+    return this.#seen.some(match);
+  }
+
   disconnected(id) {
     return this.saw((e) => e.event === "disconnect" && e.id === id, `disconnect of ${id}`);
   }

@@ -64,6 +64,7 @@ func root(srv *sio.Server, out *reporter) {
 		}
 		return map[string]any{
 			"auth": auth, "query": query, "header": r.Header.Get("x-test"), "address": r.RemoteAddr, "url": r.URL.RequestURI(),
+			"forwarded": r.Header.Get("X-Forwarded-For"),
 		}, nil
 	})
 	sio.On(ns, "kick", func(_ context.Context, s *sio.Socket, closeConn bool) error {
@@ -226,8 +227,8 @@ func selections(ns *sio.Namespace) {
 			return nil, err
 		}
 		list := []found{}
-		for _, info := range infos {
-			list = append(list, found{ID: info.ID, Rooms: info.Rooms, Data: info.Data})
+		for _, r := range infos {
+			list = append(list, found{ID: r.ID(), Rooms: r.Rooms(), Data: r.Data()})
 		}
 		return list, nil
 	})

@@ -49,6 +49,7 @@ func main() {
 	flag.DurationVar(&o.pingTimeout, "ping-timeout", 0, "time to answer a ping; 0 means the default")
 	flag.BoolVar(&o.recovery, "recovery", false, "connection state recovery, with its defaults")
 	flag.BoolVar(&o.msgpack, "msgpack", false, "speak msgpack instead of JSON")
+	flag.BoolVar(&o.user, "user", false, "keep the header X-User with sessions")
 	flag.Parse()
 	if err := run(o); err != nil {
 		log.Fatal(err)
@@ -61,6 +62,7 @@ type options struct {
 	maxPayload                                int
 	connectTimeout, pingInterval, pingTimeout time.Duration
 	msgpack, recovery                         bool
+	user                                      bool
 }
 
 func run(o options) error {
@@ -84,9 +86,15 @@ func run(o options) error {
 	if o.recovery {
 		resume = new(sio.Recovery)
 	}
+	var session func(*http.Request) context.Context
+	if o.user {
+		session = user
+	}
 	srv, err := sio.New(sio.Config{
 		Recovery: resume,
 		Engine: eio.Config{
+			SessionContext: session,
+
 			AllowEIO3:  o.eio3,
 			MaxPayload: o.maxPayload,
 
@@ -110,6 +118,7 @@ func run(o options) error {
 	if o.recovery {
 		recovery(srv, out)
 	}
+	api(srv, out)
 
 	ln, err := net.Listen("tcp", o.addr)
 	if err != nil {
