@@ -255,6 +255,7 @@ func (srv *Server) close() {
 		h.close()
 	}
 	srv.engine.Close()
+	srv.sessions.wait()
 	srv.notes.wait()
 }
 

@@ -205,8 +205,14 @@ func (s *Session) finish(e effect) {
 		s.srv.sessions.remove(s)
 	}
 	if end != nil {
-		s.srv.handler.Close(s, end.reason, end.err)
+		s.tell(end)
 	}
+}
+
+// tell makes the Handler.Close call.
+func (s *Session) tell(end *ending) {
+	defer s.srv.sessions.told()
+	s.srv.handler.Close(s, end.reason, end.err)
 }
 
 // occupyLocked claims the right to call Message.
@@ -226,7 +232,7 @@ func (s *Session) vacate() {
 	s.owed = false
 	s.mu.Unlock()
 	if owed {
-		s.srv.handler.Close(s, end.reason, end.err)
+		s.tell(end)
 	}
 }
 

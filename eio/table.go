@@ -11,6 +11,7 @@ import (
 type table struct {
 	seed   maphash.Seed
 	count  atomic.Int64 // reserved places, including those taken
+	open   open
 	shards [32]tableShard
 }
 
@@ -22,7 +23,7 @@ type tableShard struct {
 }
 
 func newTable() *table {
-	t := &table{seed: maphash.MakeSeed()}
+	t := &table{seed: maphash.MakeSeed(), open: open{ended: make(chan struct{})}}
 	for i := range t.shards {
 		t.shards[i].m = make(map[string]*Session)
 	}
@@ -54,6 +55,7 @@ func (t *table) add(s *Session) bool {
 		return false
 	}
 	sh.m[s.id] = s
+	t.open.add(2) // until it is removed, and until the application has been told of its end
 	return true
 }
 
@@ -72,7 +74,43 @@ func (t *table) remove(s *Session) {
 	if sh.m[s.id] == s {
 		delete(sh.m, s.id)
 		t.count.Add(-1)
+		t.open.done()
 	}
+}
+
+// told says that Handler.Close has returned for one of the sessions.
+func (t *table) told() { t.open.done() }
+
+// wait returns when every session that was added has ended completely. It is called after
+// close.
+func (t *table) wait() { t.open.wait() }
+
+// open counts what sessions still have before them.
+type open struct {
+	n       atomic.Int64
+	waiting atomic.Bool
+	ended   chan struct{} // closed when n has become 0 while somebody waits
+	once    sync.Once
+}
+
+func (o *open) add(n int64) { o.n.Add(n) }
+
+func (o *open) done() {
+	o.n.Add(-1)
+	if o.waiting.Load() && o.n.Load() == 0 { // nothing is added any more
+		o.end()
+	}
+}
+
+func (o *open) end() { o.once.Do(func() { close(o.ended) }) }
+
+// wait must not be called before the last add.
+func (o *open) wait() {
+	o.waiting.Store(true)
+	if o.n.Load() == 0 {
+		o.end()
+	}
+	<-o.ended
 }
 
 // close makes every further add fail.
