@@ -60,7 +60,7 @@ func (s *Socket) connect() {
 	}
 	if err != nil {
 		s.refuse(err)
-		s.index().Detach(&s.member)
+		s.detach()
 		if s.resume != nil {
 			s.ns.rec.free(s, s.resume.pid)
 		}
@@ -80,7 +80,7 @@ func (s *Socket) connect() {
 
 // connectNew connects the socket of a client that starts afresh.
 func (s *Socket) connectNew() error {
-	if err := s.index().Attach(&s.member, (*receiver)(s)); err != nil {
+	if err := s.attach(); err != nil {
 		return err
 	}
 	if err := s.middlewares(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/epio-go/epio/codec"
@@ -193,6 +194,41 @@ func TestOldClientNamespaces(t *testing.T) {
 		must(t, (<-sockets).Auth(&auth))
 		if list, _ := auth["a"].([]any); len(list) != maxQueryPairs || len(auth) != 1 {
 			t.Errorf("%d values of %d keys", len(list), len(auth))
+		}
+	})
+}
+
+// TestOldClientRejoins shows that a client whose id is always the same can come back to a
+// namespace while the disconnect handlers, or the middlewares, of its last visit still run.
+func TestOldClientRejoins(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := memory(t, allowOld)
+		chat := r.srv.Of("/chat")
+		leave, left := make(chan struct{}), make(chan Reason, 2)
+		chat.OnDisconnect(func(_ *Socket, reason Reason) {
+			<-leave
+			left <- reason
+		})
+		p, _ := r.oldJoined("")
+		p.send("40/chat")
+		p.want("40/chat,")
+		p.send("41/chat,", "40/chat")
+		p.wantNothing()
+		close(leave)
+		p.want("40/chat,")
+		if reason := <-left; reason != ClientDisconnect {
+			t.Errorf("left by %q", reason)
+		}
+
+		// A client that goes away meanwhile is not waited for.
+		leave = make(chan struct{})
+		p.send("41/chat,", "40/chat")
+		p.wantNothing()
+		p.close()
+		synctest.Wait()
+		close(leave)
+		if reason := <-left; reason != ClientDisconnect {
+			t.Errorf("left by %q", reason)
 		}
 	})
 }

@@ -195,7 +195,7 @@ func (b *comeback) prepare(ctx context.Context) error {
 // attach makes the socket known, in its rooms.
 func (b *comeback) attach() error {
 	s := b.s
-	if err := s.index().Attach(&s.member, (*receiver)(s)); err != nil {
+	if err := s.attach(); err != nil {
 		return err
 	}
 	b.attached = true

@@ -28,8 +28,9 @@ type Server struct {
 	endLife context.CancelFunc
 	store   store
 
-	names atomic.Pointer[map[string]*Namespace] // by name, without parents; replaced under mu
-	busy  busy
+	names      atomic.Pointer[map[string]*Namespace] // by name, without parents; replaced under mu
+	busy       busy
+	departures departures
 
 	workers workers
 	warned  manyAttachments
@@ -60,6 +61,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	srv.engine = e
 	srv.busy.init()
+	srv.departures.init()
 	srv.names.Store(&map[string]*Namespace{})
 	srv.leaving = make(map[string]chan struct{})
 	srv.mu.Lock()

@@ -371,7 +371,7 @@ func (s *Socket) end() {
 	if s.resume != nil {
 		s.ns.rec.retire(s, r)
 	}
-	s.index().Detach(&s.member)
+	s.detach()
 	if s.resume != nil {
 		s.ns.rec.free(s, s.resume.pid)
 	}
