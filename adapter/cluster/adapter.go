@@ -106,6 +106,7 @@ type Adapter struct {
 	malformed throttle
 	unsent    throttle
 	other     throttle
+	trouble   throttle
 }
 
 var _ adapter.Adapter = (*Adapter)(nil)
@@ -225,6 +226,10 @@ func (a *Adapter) send(m *Message) error {
 	return nil
 }
 
+// Publish sends a parcel of the driver's own: for what a format has beyond Message. It
+// does not wait.
+func (a *Adapter) Publish(p Parcel) error { return a.queue.put(p) }
+
 // reply publishes an answer. Whoever asked is told by the silence when it fails.
 func (a *Adapter) reply(to *Message, m *Message) {
 	m.To, m.RequestID = to.UID, to.RequestID
@@ -245,6 +250,15 @@ func (a *Adapter) Malformed(source string, err error) {
 	a.malformed.log(a.log, slog.LevelWarn, 1, "adapter: malformed message ignored",
 		"namespace", a.nsp, "source", source, "err", err)
 }
+
+// Report logs trouble of a driver that goes on, at most once in a few seconds.
+func (a *Adapter) Report(msg string, err error) {
+	a.trouble.log(a.log, slog.LevelWarn, 1, msg, "namespace", a.nsp, "err", err)
+}
+
+// Waits reports whether a request of this server with this id is open. Where answers
+// reach everybody it saves the others from decoding them.
+func (a *Adapter) Waits(requestID string) bool { return a.requests.waits(requestID) }
 
 // local reports whether o is for this server alone.
 func (a *Adapter) local(o *adapter.Opts) bool {

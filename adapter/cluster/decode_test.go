@@ -47,7 +47,6 @@ func TestDecodeRefuses(t *testing.T) {
 		"fetch without id":           env("7", `{"opts":{"rooms":[],"except":[]}}`),
 		"id that is a number":        env("7", `{"requestId":1,"opts":{"rooms":[],"except":[]}}`),
 		"sockets missing":            env("8", `{"requestId":"x"}`),
-		"socket without id":          env("8", `{"requestId":"x","sockets":[{}]}`),
 		"event missing":              env("9", `{}`),
 		"answer without id":          env("10", `{"packet":1}`),
 		"count negative":             env("11", `{"requestId":"x","clientCount":-1}`),
@@ -58,6 +57,16 @@ func TestDecodeRefuses(t *testing.T) {
 		if m, err := cluster.Decode([]byte(p)); !errors.Is(err, cluster.ErrMalformed) {
 			t.Errorf("%s: got %+v, %v", name, m, err)
 		}
+	}
+}
+
+func TestDescriptionsNeedIDs(t *testing.T) {
+	m, err := cluster.Decode([]byte(`{"type":8,"uid":"u","nsp":"/","data":{"requestId":"x","sockets":[{"id":"a"},{"rooms":[]}]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := m.Descriptions(); !errors.Is(err, cluster.ErrMalformed) {
+		t.Errorf("got %+v, %v", s, err)
 	}
 }
 
@@ -191,6 +200,10 @@ func FuzzDecode(f *testing.F) {
 			}
 		case cluster.BroadcastAck, cluster.ServerSideEmitResponse:
 			if _, err := m.Answer(); err != nil {
+				return
+			}
+		case cluster.FetchSocketsResponse:
+			if _, err := m.Descriptions(); err != nil {
 				return
 			}
 		}

@@ -65,9 +65,9 @@ const Emitter = "emitter"
 
 // Message is one message between servers. Which fields matter depends on Type.
 //
-// Going out, Event, Args and Arg are the application's values, borrowed. Coming in they
-// are empty, since most servers drop most messages without looking at them: Payload
-// and Answer decode what came.
+// Going out, Event, Args and Arg are the application's values, borrowed. Coming in these
+// and Sockets are empty, since most servers drop most messages without looking at them:
+// Payload, Answer and Descriptions decode what came.
 type Message struct {
 	Type Type
 	// UID is the sender's.
@@ -91,7 +91,7 @@ type Message struct {
 	Arg     any
 	Sockets []adapter.SocketInfo
 
-	// raw is what came in place of Event and Args, or of Arg.
+	// raw is what came in place of Event and Args, Arg, or Sockets.
 	raw codec.Value
 }
 

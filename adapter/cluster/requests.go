@@ -147,17 +147,22 @@ func (q *requests) end(err error) {
 	clear(q.acks)
 }
 
-// answer takes in an answer. Those to requests that are over are ignored.
+// answer takes in an answer. Those to requests that are over are ignored, undecoded.
 func (q *requests) answer(m *Message) error {
+	if !q.isOpen(m.RequestID) {
+		return nil
+	}
 	var value any
-	if m.Type == ServerSideEmitResponse {
-		if !q.isOpen(m.RequestID) {
-			return nil
-		}
-		var err error
-		if value, err = m.Answer(); err != nil {
-			return err
-		}
+	var sockets []adapter.SocketInfo
+	var err error
+	switch m.Type {
+	case ServerSideEmitResponse:
+		value, err = m.Answer()
+	case FetchSocketsResponse:
+		sockets, err = m.Descriptions()
+	}
+	if err != nil {
+		return err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -167,7 +172,7 @@ func (q *requests) answer(m *Message) error {
 	}
 	switch m.Type {
 	case FetchSocketsResponse:
-		r.sockets = append(r.sockets, m.Sockets...)
+		r.sockets = append(r.sockets, sockets...)
 	case AllRoomsResponse:
 		r.rooms = append(r.rooms, m.Rooms...)
 	case ServerSideEmitResponse:
@@ -175,6 +180,13 @@ func (q *requests) answer(m *Message) error {
 	}
 	q.settleLocked(m.RequestID, r)
 	return nil
+}
+
+// waits reports whether there is a request of any kind with this id.
+func (q *requests) waits(id string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.open[id] != nil || q.acks[id] != nil
 }
 
 func (q *requests) isOpen(id string) bool {

@@ -5,19 +5,26 @@ import (
 	"github.com/epio-go/epio/codec"
 )
 
-// SetSockets takes over the descriptions of a FetchSocketsResponse.
+// SetSockets takes over the descriptions of a FetchSocketsResponse, still undecoded.
 func (m *Message) SetSockets(list codec.Value) error {
 	if list.Kind() != codec.ListValue {
 		return malformed("sockets")
 	}
-	for v := range list.Elements() {
+	m.raw = list
+	return nil
+}
+
+// Descriptions decodes what an incoming FetchSocketsResponse holds.
+func (m *Message) Descriptions() ([]adapter.SocketInfo, error) {
+	var infos []adapter.SocketInfo
+	for v := range m.raw.Elements() {
 		s, err := socketInfo(v)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		m.Sockets = append(m.Sockets, s)
+		infos = append(infos, s)
 	}
-	return nil
+	return infos, nil
 }
 
 // socketInfo reads one description. What is missing in it stays empty.

@@ -85,6 +85,8 @@ func outgoing(t *testing.T, m *cluster.Message) *cluster.Message {
 		out.Event, out.Args, err = m.Payload()
 	case cluster.ServerSideEmitResponse, cluster.BroadcastAck:
 		out.Arg, err = m.Answer()
+	case cluster.FetchSocketsResponse:
+		out.Sockets, err = m.Descriptions()
 	}
 	if err != nil {
 		t.Fatal(err)
