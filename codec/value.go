@@ -74,6 +74,9 @@ func ScanMsgpack(p []byte, depth int) (Value, error) {
 	return Value{p: p}, nil
 }
 
+// Len returns the length of v on the wire.
+func (v Value) Len() int { return len(v.p) }
+
 // Kind returns what v is.
 func (v Value) Kind() ValueKind {
 	if len(v.p) == 0 {

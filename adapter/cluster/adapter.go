@@ -90,6 +90,9 @@ type Adapter struct {
 	cfg     Config
 	log     *slog.Logger
 
+	logging *Logged // nil without a log; set before Init
+	echoes  *echoes // nil unless recovery is on; set before Init
+
 	queue    queue
 	requests requests
 	members  members
@@ -168,6 +171,9 @@ func (a *Adapter) Init(ctx context.Context) error {
 		a.done.Go(func() { a.rooms.run(run, a) })
 		a.rooms.observe(a.x)
 	}
+	if a.echoes != nil {
+		a.done.Go(func() { a.logging.listen(run) })
+	}
 	if a.counter == nil {
 		a.done.Go(func() { a.keepAlive(run) })
 		err = errors.Join(err, a.send(&Message{Type: InitialHeartbeat}))
@@ -208,17 +214,23 @@ func (a *Adapter) Close(ctx context.Context) error {
 	return err
 }
 
-// send publishes m in this server's name.
-func (a *Adapter) send(m *Message) error {
+// encode makes m ready in this server's name.
+func (a *Adapter) encode(m *Message) (Parcel, error) {
 	if !a.opened.Load() {
-		return net.ErrClosed
+		return Parcel{}, net.ErrClosed
 	}
 	m.UID, m.Namespace = a.cfg.UID, a.nsp
 	p, err := a.driver.Encode(m)
+	p.Type = m.Type
+	return p, err
+}
+
+// send publishes m in this server's name.
+func (a *Adapter) send(m *Message) error {
+	p, err := a.encode(m)
 	if err != nil {
 		return err
 	}
-	p.Type = m.Type
 	if err := a.queue.put(p); err != nil {
 		return err
 	}
@@ -267,11 +279,17 @@ func (a *Adapter) local(o *adapter.Opts) bool {
 
 // Broadcast implements [adapter.Adapter].
 func (a *Adapter) Broadcast(p adapter.Packet, o adapter.Opts) error {
+	var waits bool
 	var err error
 	if !a.local(&o) {
-		err = a.send(&Message{Type: Broadcast, Event: p.Event(), Args: p.Args(), Opts: o})
+		waits, err = a.logged(&Message{Type: Broadcast, Event: p.Event(), Args: p.Args(), Opts: o})
 	}
-	a.x.Broadcast(p, o)
+	switch {
+	case !waits:
+		a.x.Broadcast(p, o)
+	case o.Batch != nil:
+		o.Batch.Flush()
+	}
 	return err
 }
 
@@ -342,31 +360,40 @@ func (a *Adapter) count(ctx context.Context, limit time.Duration) (int, error) {
 
 // AddSockets implements [adapter.Adapter].
 func (a *Adapter) AddSockets(o adapter.Opts, rooms []string) error {
+	var waits bool
 	var err error
 	if !a.local(&o) {
-		err = a.send(&Message{Type: SocketsJoin, Opts: o, Rooms: rooms})
+		waits, err = a.logged(&Message{Type: SocketsJoin, Opts: o, Rooms: rooms})
 	}
-	a.x.AddSockets(o, rooms)
+	if !waits {
+		a.x.AddSockets(o, rooms)
+	}
 	return err
 }
 
 // DelSockets implements [adapter.Adapter].
 func (a *Adapter) DelSockets(o adapter.Opts, rooms []string) error {
+	var waits bool
 	var err error
 	if !a.local(&o) {
-		err = a.send(&Message{Type: SocketsLeave, Opts: o, Rooms: rooms})
+		waits, err = a.logged(&Message{Type: SocketsLeave, Opts: o, Rooms: rooms})
 	}
-	a.x.DelSockets(o, rooms)
+	if !waits {
+		a.x.DelSockets(o, rooms)
+	}
 	return err
 }
 
 // DisconnectSockets implements [adapter.Adapter].
 func (a *Adapter) DisconnectSockets(o adapter.Opts, close bool) error {
+	var waits bool
 	var err error
 	if !a.local(&o) {
-		err = a.send(&Message{Type: DisconnectSockets, Opts: o, Close: close})
+		waits, err = a.logged(&Message{Type: DisconnectSockets, Opts: o, Close: close})
 	}
-	a.x.DisconnectSockets(o, close)
+	if !waits {
+		a.x.DisconnectSockets(o, close)
+	}
 	return err
 }
 

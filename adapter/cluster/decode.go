@@ -94,7 +94,7 @@ func (m *Message) DecodeData(p []byte) error {
 
 // dataMembers collects the members of data. Of several of one name the last counts.
 type dataMembers struct {
-	opts, packet, requestID, rooms, close, sockets, count codec.Value
+	opts, packet, requestID, rooms, close, sockets, count, pid, found codec.Value
 }
 
 // setData takes over what a message of its type must hold.
@@ -119,6 +119,10 @@ func (m *Message) setData(data codec.Value) error {
 			d.sockets = v
 		case "clientCount":
 			d.count = v
+		case "pid":
+			d.pid = v
+		case "found":
+			d.found = v
 		}
 	}
 	var ok bool
@@ -155,6 +159,16 @@ func (m *Message) setData(data codec.Value) error {
 	case BroadcastClientCount:
 		return errors.Join(m.needRequest(), m.SetCount(d.count))
 	case AllRooms:
+		return m.needRequest()
+	case Evict:
+		if m.PID, ok = d.pid.Text(); !ok {
+			return malformed("pid")
+		}
+		return m.needRequest()
+	case EvictResponse:
+		if m.Found, ok = d.found.Bool(); !ok {
+			return malformed("found")
+		}
 		return m.needRequest()
 	case AllRoomsResponse:
 		if m.Rooms, ok = Names(d.rooms); !ok {

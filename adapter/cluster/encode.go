@@ -111,6 +111,16 @@ func (m *Message) data(w *Writer) {
 		m.request(w)
 		w.Key("clientCount")
 		w.Int(int64(m.Count))
+	case Evict:
+		m.object(w, 1)
+		m.request(w)
+		w.Key("pid")
+		w.String(m.PID)
+	case EvictResponse:
+		m.object(w, 1)
+		m.request(w)
+		w.Key("found")
+		w.Bool(m.Found)
 	case AllRooms:
 		m.object(w, 0)
 		m.request(w)

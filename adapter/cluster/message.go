@@ -49,6 +49,12 @@ const (
 	AllRooms
 	// AllRoomsResponse answers with Rooms.
 	AllRoomsResponse
+	// Evict asks for the session with the id PID: the server that holds its
+	// connection ends it and stores the session. It and its answer are not the
+	// reference's either, whose servers ignore them.
+	Evict
+	// EvictResponse answers with Found.
+	EvictResponse
 )
 
 // mayHoldBinary reports whether the reference looks for binary in messages of type t.
@@ -85,6 +91,8 @@ type Message struct {
 	Rooms []string
 	Close bool
 	Count int
+	PID   string
+	Found bool
 
 	Event   string
 	Args    []any
@@ -110,6 +118,9 @@ func (m *Message) Payload() (event string, args []any, err error) {
 	}
 	return event, args[1:], nil
 }
+
+// Size returns the number of bytes of the payload of an incoming message.
+func (m *Message) Size() int { return m.raw.Len() }
 
 // Answer decodes the value of an incoming ServerSideEmitResponse or BroadcastAck.
 func (m *Message) Answer() (any, error) { return m.raw.Any() }

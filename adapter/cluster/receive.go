@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"sync"
@@ -46,11 +47,15 @@ func (a *Adapter) Receive(m *Message) {
 		a.describe(m, func() { a.reply(m, &Message{Type: FetchSocketsResponse, Sockets: a.infos(m.Opts)}) })
 	case AllRooms:
 		a.describe(m, func() { a.reply(m, &Message{Type: AllRoomsResponse, Rooms: a.x.AllRooms()}) })
+	case Evict:
+		if a.echoes != nil {
+			a.describe(m, func() { a.evict(m) })
+		}
 	case BroadcastClientCount:
 		a.requests.clientCount(m)
 	case BroadcastAck:
 		err = a.requests.ack(m)
-	case FetchSocketsResponse, ServerSideEmitResponse, AllRoomsResponse:
+	case FetchSocketsResponse, ServerSideEmitResponse, AllRoomsResponse, EvictResponse:
 		err = a.requests.answer(m)
 	}
 	if err != nil {
@@ -157,6 +162,13 @@ func (a *Adapter) describe(m *Message, f func()) {
 		defer func() { <-a.fetching }()
 		f()
 	})
+}
+
+// evict gives up the session another server asks for.
+func (a *Adapter) evict(m *Message) {
+	ctx, cancel := context.WithTimeout(context.Background(), evictWait)
+	defer cancel()
+	a.reply(m, &Message{Type: EvictResponse, Found: a.logging.host.Evict(ctx, m.PID)})
 }
 
 // infos describes the sockets of this server that o selects.

@@ -26,6 +26,7 @@ type request struct {
 	sockets []adapter.SocketInfo
 	rooms   []string
 	answers []any
+	found   bool
 
 	done chan struct{} // closed when no more is to come
 	err  error         // set before that
@@ -177,6 +178,10 @@ func (q *requests) answer(m *Message) error {
 		r.rooms = append(r.rooms, m.Rooms...)
 	case ServerSideEmitResponse:
 		r.answers = append(r.answers, value)
+	case EvictResponse:
+		if m.Found { // there is only one
+			r.found, r.left, r.waiting = true, 0, nil
+		}
 	}
 	q.settleLocked(m.RequestID, r)
 	return nil

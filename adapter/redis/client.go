@@ -30,6 +30,10 @@ type clients struct {
 	hub   *hub // guarded by mu; nil without users
 }
 
+// minPool is how many connections a duplicate may have at least: a reader of streams
+// keeps one for itself.
+const minPool = 10
+
 // newClients panics if c is of a type that cannot be duplicated.
 func newClients(c goredis.UniversalClient) *clients {
 	switch c := c.(type) {
@@ -38,6 +42,8 @@ func newClients(c goredis.UniversalClient) *clients {
 			o := *c.Options()
 			o.MaxRetries = -1
 			o.ContextTimeoutEnabled = true
+			o.PushNotificationProcessor = nil // of one client only
+			o.PoolSize = max(o.PoolSize, minPool)
 			o.ClientSideCache, o.ClientSideCacheConfig = nil, nil
 			return goredis.NewClient(&o)
 		}}
@@ -46,6 +52,8 @@ func newClients(c goredis.UniversalClient) *clients {
 			o := *c.Options()
 			o.MaxRetries = -1
 			o.ContextTimeoutEnabled = true
+			o.PushNotificationProcessor = nil // of one client only
+			o.PoolSize = max(o.PoolSize, minPool)
 			// Masters only: they are where subscriptions are counted.
 			o.ReadOnly, o.RouteByLatency, o.RouteRandomly = false, false, false
 			return goredis.NewClusterClient(&o)

@@ -197,6 +197,7 @@ func variants(rdb goredis.UniversalClient) map[string]adapter.Factory {
 	return map[string]adapter.Factory{
 		"classic": redis.Classic(rdb, redis.ClassicOptions{}),
 		"sharded": redis.Sharded(rdb, redis.ShardedOptions{}),
+		"streams": redis.Streams(rdb, redis.StreamsOptions{}),
 	}
 }
 
@@ -222,7 +223,7 @@ func flows(t *testing.T, from *cluster.Adapter, to *host, o adapter.Opts, name s
 // A connection that breaks, a Redis that is restarted, and one that stands still: sockets
 // here are served all the time, requests end, and afterwards everything is as it was.
 func TestRedisGoesAndComesBack(t *testing.T) {
-	for _, name := range []string{"classic", "sharded"} {
+	for _, name := range []string{"classic", "sharded", "streams"} {
 		t.Run(name, func(t *testing.T) {
 			srv := startServer(t)
 			p := newProxy(t, srv.addr)
@@ -282,7 +283,7 @@ func TestRedisGoesAndComesBack(t *testing.T) {
 			flows(t, a2, h1, adapter.Opts{}, "thawed")
 			wantServers(t, a1, a2)
 
-			if !strings.Contains(h1.log(), "connection to redis lost") {
+			if l := h1.log(); !strings.Contains(l, "connection to redis lost") && !strings.Contains(l, "stream cannot be read") {
 				t.Errorf("logged %q", h1.log())
 			}
 		})
@@ -297,7 +298,7 @@ func (noAcks) Lost(int)        {}
 
 // A server that starts while Redis is away joins later.
 func TestRedisComesLater(t *testing.T) {
-	for _, name := range []string{"classic", "sharded"} {
+	for _, name := range []string{"classic", "sharded", "streams"} {
 		t.Run(name, func(t *testing.T) {
 			srv := startServer(t)
 			other := &host{nsp: "/"}
@@ -306,7 +307,7 @@ func TestRedisComesLater(t *testing.T) {
 			rdb := goredis.NewClient(&goredis.Options{Addr: p.addr})
 			defer rdb.Close()
 			h := &host{nsp: "/"}
-			a := variants(rdb)[name](h).(*cluster.Adapter)
+			a := plainAdapter(variants(rdb)[name](h))
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
 			if err := a.Init(ctx); err == nil {
@@ -348,6 +349,25 @@ func TestMalformedMessages(t *testing.T) {
 			case "sharded":
 				channels = []string{"socket.io#/#", "socket.io#/#r#", "socket.io#/#" + a.UID() + "#"}
 				send = func(ch, p string) { rdb.SPublish(ctx, ch, p) }
+			case "streams":
+				channels = []string{"socket.io#/#", "socket.io#/#" + a.UID() + "#", "stream"}
+				send = func(ch, p string) {
+					if ch != "stream" {
+						rdb.Publish(ctx, ch, p)
+						return
+					}
+					for _, values := range []any{
+						[]any{"uid", "u", "nsp", "/", "type", "6", "data", p},
+						[]any{"uid", "u", "nsp", "/", "type", p, "data", "{}"},
+						[]any{"nsp", "/", "type", "3"},
+						[]any{"uid", "u", "nsp", "/", "type", "3", "data", "!" + p},
+						[]any{"x", p},
+					} {
+						if err := rdb.XAdd(ctx, &goredis.XAddArgs{Stream: "socket.io", Values: values}).Err(); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
 			}
 			for _, ch := range channels {
 				for _, p := range []string{
@@ -437,13 +457,13 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		for range 3 {
 			var as []*cluster.Adapter
 			for i := range 10 {
-				as = append(as, f(&host{nsp: fmt.Sprint("/", i)}).(*cluster.Adapter))
+				as = append(as, plainAdapter(f(&host{nsp: fmt.Sprint("/", i)})))
 				if err := as[i].Init(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				connect(t, as[i], "s", "r")
 			}
-			if n := clients() - before; n > 4 {
+			if n := clients() - before; n > 5 {
 				t.Errorf("%s: %d connections for ten namespaces", name, n)
 			}
 			for _, a := range as {

@@ -18,6 +18,8 @@ type hub struct {
 	mu       sync.Mutex
 	conns    []*link    // guarded by mu
 	sessions []*session // guarded by mu
+
+	readers map[string]*reader // guarded by mu: of streams, by name
 }
 
 // link is a connection to a node.
@@ -31,13 +33,20 @@ func newHub(c *client) *hub { return &hub{client: c} }
 // close ends everything. There are no sessions any more.
 func (h *hub) close() error {
 	h.mu.Lock()
-	conns := h.conns
-	h.conns = nil
+	conns, readers := h.conns, h.readers
+	h.conns, h.readers = nil, nil
 	h.mu.Unlock()
 	for _, l := range conns {
 		l.close()
 	}
-	return h.rdb.Close()
+	for _, r := range readers {
+		r.stop()
+	}
+	err := h.rdb.Close()
+	for _, r := range readers {
+		r.end()
+	}
+	return err
 }
 
 // report logs in the name of one of the namespaces.

@@ -6,8 +6,22 @@ import "sync"
 // that leave more than 32 MB unread, so it is better to have it here.
 const inboxBytes = 64 << 20
 
-// message is what came from a channel.
-type message struct{ channel, payload string }
+// message is what came from a channel, or from a stream.
+type message struct {
+	channel, payload string
+	entry            *entry
+}
+
+func (m *message) size() int {
+	n := len(m.payload)
+	if m.entry != nil {
+		for _, v := range m.entry.values {
+			s, _ := v.(string)
+			n += len(s)
+		}
+	}
+	return n
+}
 
 // inbox stands between the connections, which must be read from, and a namespace, which
 // handles messages one after the other. When it is full, connections wait.
@@ -26,7 +40,11 @@ func newInbox() *inbox {
 }
 
 // put implements handler.
-func (b *inbox) put(channel, payload string) {
+func (b *inbox) put(channel, payload string) { b.add(message{channel: channel, payload: payload}) }
+
+func (b *inbox) putEntry(e *entry) { b.add(message{entry: e}) }
+
+func (b *inbox) add(m message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.bytes > inboxBytes && !b.closed {
@@ -35,8 +53,8 @@ func (b *inbox) put(channel, payload string) {
 	if b.closed {
 		return
 	}
-	b.items = append(b.items, message{channel, payload})
-	b.bytes += len(payload)
+	b.items = append(b.items, m)
+	b.bytes += m.size()
 	b.change.Broadcast()
 }
 
@@ -65,7 +83,7 @@ func (b *inbox) run(handle func(message)) {
 		for _, m := range items {
 			handle(m)
 			b.mu.Lock()
-			b.bytes -= len(m.payload)
+			b.bytes -= m.size()
 			b.change.Broadcast()
 			closed := b.closed
 			b.mu.Unlock()

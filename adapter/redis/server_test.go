@@ -110,7 +110,21 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // open initializes an adapter.
 func open(t *testing.T, f adapter.Factory, h adapter.Host) *cluster.Adapter {
 	t.Helper()
-	a := f(h).(*cluster.Adapter)
+	a := plainAdapter(f(h))
+	initialize(t, a)
+	return a
+}
+
+// plainAdapter returns what all adapters have in common.
+func plainAdapter(a adapter.Adapter) *cluster.Adapter {
+	if l, ok := a.(*cluster.Logged); ok {
+		return l.Adapter
+	}
+	return a.(*cluster.Adapter)
+}
+
+func initialize(t *testing.T, a *cluster.Adapter) {
+	t.Helper()
 	if err := a.Init(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +135,6 @@ func open(t *testing.T, f adapter.Factory, h adapter.Host) *cluster.Adapter {
 			t.Error(err)
 		}
 	})
-	return a
 }
 
 // wantServers waits until all adapters count all.
