@@ -273,6 +273,12 @@ func TestContract(t *testing.T) {
 func start(t *testing.T, h adapter.Host, d cluster.Driver, c cluster.Config) *cluster.Adapter {
 	t.Helper()
 	a := cluster.New(h, d, c)
+	initialize(t, a)
+	return a
+}
+
+func initialize(t *testing.T, a *cluster.Adapter) {
+	t.Helper()
 	if err := a.Init(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +287,6 @@ func start(t *testing.T, h adapter.Host, d cluster.Driver, c cluster.Config) *cl
 			t.Error(err)
 		}
 	})
-	return a
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {
