@@ -177,18 +177,7 @@ func TestAnswersOfAServerThatLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBroker()
 		a := start(t, &testHost{}, newBusDriver(b), cluster.Config{})
-		say := func(m cluster.Message) {
-			m.UID, m.Namespace = "other", "/"
-			p, err := m.EncodeAs(cluster.JSON)
-			if err != nil {
-				t.Fatal(err)
-			}
-			in, err := cluster.Decode(p)
-			if err != nil {
-				t.Fatal(err)
-			}
-			a.Receive(in)
-		}
+		say := func(m cluster.Message) { say(t, a, "other", m) }
 		say(cluster.Message{Type: cluster.Heartbeat})
 		spy := newBusDriver(b)
 		b.set(spy, "all", true)
@@ -196,12 +185,7 @@ func TestAnswersOfAServerThatLeaves(t *testing.T) {
 		if _, err := a.BroadcastWithAck(packet("q"), adapter.Opts{Timeout: time.Minute}, collected); err != nil {
 			t.Fatal(err)
 		}
-		synctest.Wait()
-		m, err := cluster.Decode(spy.inbox[len(spy.inbox)-1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		id := m.RequestID
+		id := spied(t, spy)
 		say(cluster.Message{Type: cluster.BroadcastAck, RequestID: id, Arg: "early"})
 		say(cluster.Message{Type: cluster.BroadcastClientCount, RequestID: id, Count: 3})
 		say(cluster.Message{Type: cluster.BroadcastClientCount, RequestID: id, Count: 3})
@@ -209,6 +193,72 @@ func TestAnswersOfAServerThatLeaves(t *testing.T) {
 		say(cluster.Message{Type: cluster.AdapterClose})
 		say(cluster.Message{Type: cluster.BroadcastAck, RequestID: id, Arg: "too late"})
 		if got := collected.String(); got != "counts [0 3] answers [early late] lost 1" {
+			t.Error(got)
+		}
+	})
+}
+
+// say hands a a message in the name of another server.
+func say(t *testing.T, a *cluster.Adapter, uid string, m cluster.Message) {
+	t.Helper()
+	m.UID, m.Namespace = uid, "/"
+	p, err := m.EncodeAs(cluster.JSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := cluster.Decode(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Receive(in)
+}
+
+// spied returns the id of the last request that was published to all.
+func spied(t *testing.T, spy *busDriver) string {
+	t.Helper()
+	synctest.Wait()
+	m, err := cluster.Decode(spy.inbox[len(spy.inbox)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.RequestID
+}
+
+// Answers beyond what a server announced, and a second answer of the same one, are not
+// taken for those of others.
+func TestAnswersTooMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker()
+		a := start(t, &testHost{}, countedDriver{newBusDriver(b)}, cluster.Config{})
+		spies := []*busDriver{newBusDriver(b), newBusDriver(b)}
+		for _, spy := range spies {
+			b.set(spy, "all", true)
+		}
+		collected := new(acks)
+		if n, err := a.BroadcastWithAck(packet("q"), adapter.Opts{Timeout: time.Second}, collected); n != 3 || err != nil {
+			t.Errorf("%d servers, %v", n, err)
+		}
+		id := spied(t, spies[0])
+		say(t, a, "x", cluster.Message{Type: cluster.BroadcastClientCount, RequestID: id, Count: 1})
+		say(t, a, "x", cluster.Message{Type: cluster.BroadcastAck, RequestID: id, Arg: "one"})
+		say(t, a, "x", cluster.Message{Type: cluster.BroadcastAck, RequestID: id, Arg: "two"})
+		say(t, a, "y", cluster.Message{Type: cluster.BroadcastClientCount, RequestID: id, Count: 1})
+		say(t, a, "y", cluster.Message{Type: cluster.BroadcastAck, RequestID: id, Arg: "three"})
+		if got := collected.String(); got != "counts [0 1 1] answers [one three] lost 0" {
+			t.Error(got)
+		}
+
+		done := make(chan string)
+		go func() {
+			answers, err := a.ServerSideCall(t.Context(), "e", nil)
+			done <- fmt.Sprint(answers, err)
+		}()
+		id = spied(t, spies[0])
+		say(t, a, "x", cluster.Message{Type: cluster.ServerSideEmitResponse, RequestID: id, Arg: "x"})
+		say(t, a, "x", cluster.Message{Type: cluster.ServerSideEmitResponse, RequestID: id, Arg: "x"})
+		synctest.Wait()
+		say(t, a, "y", cluster.Message{Type: cluster.ServerSideEmitResponse, RequestID: id, Arg: "y"})
+		if got := <-done; got != "[x y] <nil>" {
 			t.Error(got)
 		}
 	})

@@ -48,7 +48,8 @@ type logDriver struct {
 	log    *cluster.Logged
 	one    sync.Mutex
 	reader sync.WaitGroup
-	closed bool // guarded by j.mu
+	closed bool   // guarded by j.mu
+	ranged func() // called when Range has read everything; may be nil
 }
 
 func newLogDriver(b *broker, j *journal) *logDriver {
@@ -159,6 +160,9 @@ func (d *logDriver) Range(_ context.Context, from string, f func(string, *cluste
 		if !f(strconv.Itoa(i+1), entries[i].message()) {
 			break
 		}
+	}
+	if d.ranged != nil {
+		d.ranged()
 	}
 	return nil
 }
@@ -373,6 +377,37 @@ func TestReplayWaitsForTheLog(t *testing.T) {
 		j.mu.Unlock()
 		if n := <-accepted; n > 1 {
 			t.Errorf("%d packets missed", n)
+		}
+	})
+}
+
+// What is delivered between reading the log and letting the socket in is part of the
+// replay.
+func TestReplayMissesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, j := newBroker(), newJournal()
+		d := newLogDriver(b, j)
+		h := new(logHost)
+		l := cluster.NewLogged(h, d, cluster.Config{})
+		if err := l.EnableRecovery(h, adapter.RecoveryConfig{LogPackets: 9, LogBytes: 1 << 20}); err != nil {
+			t.Fatal(err)
+		}
+		initialize(t, l.Adapter)
+		d.ranged = func() {
+			send(t, l, "in between")
+			synctest.Wait()
+		}
+		send(t, l, "before")
+		synctest.Wait()
+		s := &adapter.Session{SID: "s", PID: "p", Since: "0"}
+		err := l.Replay(t.Context(), s, "0", func(missed []adapter.Missed) error {
+			if len(missed) != 2 || missed[0].Event != "before" || missed[1].Event != "in between" {
+				t.Errorf("missed %+v", missed)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
 		}
 	})
 }
