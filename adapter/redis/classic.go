@@ -51,15 +51,13 @@ func Classic(c goredis.UniversalClient, o ClassicOptions) adapter.Factory {
 //	socket.io-response#/chat#uid#                         SUBSCRIBE
 type classic struct {
 	// immutable, as all that Open sets
-	clients  *clients
-	o        ClassicOptions
-	a        *cluster.Adapter
-	hub      *hub
-	sess     *session
-	channel  string
-	request  string
-	response string
-	own      string // response and uid
+	clients *clients
+	o       ClassicOptions
+	a       *cluster.Adapter
+	hub     *hub
+	sess    *session
+	classicChannels
+	own string // response and uid
 
 	in   *inbox
 	done sync.WaitGroup
@@ -73,9 +71,7 @@ var (
 // Open implements [cluster.Driver].
 func (d *classic) Open(ctx context.Context, a *cluster.Adapter) error {
 	d.a = a
-	d.channel = d.o.Key + "#" + a.Namespace() + "#"
-	d.request = d.o.Key + "-request#" + a.Namespace() + "#"
-	d.response = d.o.Key + "-response#" + a.Namespace() + "#"
+	d.classicChannels = d.o.channels(a.Namespace())
 	d.own = d.response + a.UID() + "#"
 	d.in = newInbox()
 	d.hub = d.clients.open()

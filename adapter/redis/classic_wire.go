@@ -23,29 +23,60 @@ const (
 	respAck
 )
 
+// classicChannels are the channels of a namespace.
+type classicChannels struct {
+	channel  string
+	request  string
+	response string
+}
+
+func (o *ClassicOptions) channels(nsp string) classicChannels {
+	key := or(o.Key, DefaultPrefix)
+	return classicChannels{
+		channel:  key + "#" + nsp + "#",
+		request:  key + "-request#" + nsp + "#",
+		response: key + "-response#" + nsp + "#",
+	}
+}
+
+// Encode returns what a server or an emitter publishes for m, and on which channel. An
+// emitter's messages have the uid cluster.Emitter and the namespace set.
+func (o ClassicOptions) Encode(m *cluster.Message) (cluster.Parcel, error) {
+	c := o.channels(m.Namespace)
+	return c.encode(m, o.PublishOnSpecificResponseChannel)
+}
+
 // Encode implements [cluster.Driver].
 func (d *classic) Encode(m *cluster.Message) (cluster.Parcel, error) {
-	p := cluster.Parcel{Dest: d.request}
+	return d.encode(m, d.o.PublishOnSpecificResponseChannel)
+}
+
+func (c *classicChannels) encode(m *cluster.Message, specific bool) (cluster.Parcel, error) {
+	p := cluster.Parcel{Dest: c.request}
+	answers := c.response
+	if specific {
+		answers += m.To + "#"
+	}
 	// What the reference always writes in msgpack, and what it can read in it.
 	first, binary := cluster.JSON, false
 	switch m.Type {
 	case cluster.Broadcast:
 		first = cluster.Msgpack
 		if m.RequestID == "" {
-			p.Dest = d.channel
+			p.Dest = c.channel
 			if len(m.Opts.Rooms) == 1 {
 				p.Dest += m.Opts.Rooms[0] + "#"
 			}
 		}
 	case cluster.BroadcastAck:
 		first = cluster.Msgpack
-		p.Dest = d.responseTo(m)
+		p.Dest = answers
 	case cluster.FetchSocketsResponse, cluster.AllRoomsResponse, cluster.BroadcastClientCount:
 		binary = true
-		p.Dest = d.responseTo(m)
+		p.Dest = answers
 	case cluster.ServerSideEmitResponse:
 		binary = true
-		p.Dest = d.response // whatever the option says, as in the reference
+		p.Dest = c.response // whatever the option says, as in the reference
 	case cluster.ServerSideEmit:
 		binary = true
 	}
@@ -55,14 +86,6 @@ func (d *classic) Encode(m *cluster.Message) (cluster.Parcel, error) {
 		p.Data, err = encodeClassic(m, cluster.Msgpack)
 	}
 	return p, err
-}
-
-// responseTo returns the channel of answers to who asked.
-func (d *classic) responseTo(m *cluster.Message) string {
-	if d.o.PublishOnSpecificResponseChannel {
-		return d.response + m.To + "#"
-	}
-	return d.response
 }
 
 func encodeClassic(m *cluster.Message, f cluster.Format) ([]byte, error) {

@@ -77,7 +77,8 @@ func outgoing(t *testing.T, m *cluster.Message) *cluster.Message {
 // Every recorded message decodes, and what is encoded from that is the same message in
 // the same format for the same channel.
 func TestClassicVectors(t *testing.T) {
-	d := &classic{channel: "socket.io#/#", request: "socket.io-request#/#", response: "socket.io-response#/#"}
+	d := new(classic)
+	d.classicChannels = d.o.channels("/")
 	seen := make(map[cluster.Type]bool)
 	for _, v := range vectors(t, "redis-classic") {
 		if v.Op != "PUBLISH" {
@@ -113,6 +114,9 @@ func TestClassicVectors(t *testing.T) {
 		got, err := d.Encode(outgoing(t, m))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if same, err := (ClassicOptions{}).Encode(outgoing(t, m)); err != nil || same.Dest != got.Dest {
+			t.Errorf("%s: an emitter sends to %s, %v", v.Step, same.Dest, err)
 		}
 		if got.Dest != v.Channel || !reflect.DeepEqual(tree(t, got.Data), tree(t, p)) || got.Data[0] == '{' != (p[0] == '{') {
 			t.Errorf("%s: encoded\n%q for %s, want\n%q for %s", v.Step, got.Data, got.Dest, p, v.Channel)
@@ -152,6 +156,9 @@ func TestShardedVectors(t *testing.T) {
 		got, err := d.Encode(out)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if same, err := (ShardedOptions{}).Encode(out); err != nil || same.Dest != got.Dest {
+			t.Errorf("%s: an emitter sends to %s, %v", v.Step, same.Dest, err)
 		}
 		if got.Dest != v.Channel || !reflect.DeepEqual(tree(t, got.Data), tree(t, p)) {
 			t.Errorf("%s: encoded\n%q for %s, want\n%q for %s", v.Step, got.Data, got.Dest, p, v.Channel)

@@ -109,28 +109,34 @@ func (d *sharded) Close(ctx context.Context) error {
 	return errors.Join(err, d.clients.close())
 }
 
+// Encode returns what a server or an emitter publishes for m, and on which channel. An
+// emitter's messages have the uid cluster.Emitter and the namespace set.
+func (o ShardedOptions) Encode(m *cluster.Message) (cluster.Parcel, error) {
+	return o.encode(m, or(o.ChannelPrefix, DefaultPrefix)+"#"+m.Namespace+"#")
+}
+
 // Encode implements [cluster.Driver].
-func (d *sharded) Encode(m *cluster.Message) (cluster.Parcel, error) {
-	p := cluster.Parcel{Dest: d.channel}
+func (d *sharded) Encode(m *cluster.Message) (cluster.Parcel, error) { return d.o.encode(m, d.channel) }
+
+func (o *ShardedOptions) encode(m *cluster.Message, channel string) (cluster.Parcel, error) {
+	p := cluster.Parcel{Dest: channel}
 	switch {
 	case m.To != "":
 		p.Dest += m.To + "#"
-	case m.Type == cluster.Broadcast && m.RequestID == "" && len(m.Opts.Rooms) == 1 && d.hasChannel(m.Opts.Rooms[0]):
-		p.Dest = d.roomChannel(m.Opts.Rooms[0])
+	case m.Type == cluster.Broadcast && m.RequestID == "" && len(m.Opts.Rooms) == 1 && o.hasChannel(m.Opts.Rooms[0]):
+		p.Dest += m.Opts.Rooms[0] + "#"
 	}
 	var err error
 	p.Data, p.Format, err = m.Encode()
 	return p, err
 }
 
-func (d *sharded) roomChannel(room string) string { return d.channel + room + "#" }
-
 // hasChannel reports whether a room has a channel. The reference goes by the length of
 // the name when it sends, and by whether a socket has that id when it subscribes; the
 // former is what counts.
-func (d *sharded) hasChannel(room string) bool {
-	switch d.o.SubscriptionMode {
-	case Dynamic:
+func (o *ShardedOptions) hasChannel(room string) bool {
+	switch o.SubscriptionMode {
+	case Dynamic, "":
 		return jsLen(room) != 20
 	case DynamicPrivate:
 		return true
@@ -167,7 +173,7 @@ func (d *sharded) receive(m message) {
 }
 
 // HasChannel implements [cluster.RoomSubscriber].
-func (d dynamic) HasChannel(room string) bool { return d.hasChannel(room) }
+func (d dynamic) HasChannel(room string) bool { return d.o.hasChannel(room) }
 
 // Rooms implements [cluster.RoomSubscriber].
 func (d dynamic) Rooms(ctx context.Context, subscribe, unsubscribe []string) error {
@@ -177,7 +183,7 @@ func (d dynamic) Rooms(ctx context.Context, subscribe, unsubscribe []string) err
 func (d dynamic) topics(rooms []string) []topic {
 	ts := make([]topic, len(rooms))
 	for i, r := range rooms {
-		ts[i] = topic{shard, d.roomChannel(r)}
+		ts[i] = topic{shard, d.channel + r + "#"}
 	}
 	return ts
 }

@@ -189,16 +189,8 @@ func (d *streams) Publish(ctx context.Context, ps []cluster.Parcel) (settled, lo
 		p := &ps[i]
 		switch {
 		case p.Dest == "":
-			data := string(p.Data)
-			if p.Format == cluster.Msgpack {
-				data = base64.StdEncoding.EncodeToString(p.Data)
-			}
-			pipe.XAdd(ctx, &goredis.XAddArgs{
-				Stream: d.stream,
-				MaxLen: d.o.MaxLen,
-				Approx: true,
-				Values: []any{"uid", d.a.UID(), "nsp", d.a.Namespace(), "type", strconv.Itoa(int(p.Type)), "data", data},
-			})
+			m := cluster.Message{Type: p.Type, UID: d.a.UID(), Namespace: d.a.Namespace()}
+			pipe.XAdd(ctx, d.o.entry(d.stream, &m, p))
 		case d.o.UseShardedPubSub:
 			pipe.SPublish(ctx, p.Dest, p.Data)
 		default:
@@ -210,6 +202,34 @@ func (d *streams) Publish(ctx context.Context, ps []cluster.Parcel) (settled, lo
 		return 0, 0, err
 	}
 	return outcome(cmds)
+}
+
+// Entry returns the command with which a server or an emitter appends m to the stream of
+// its namespace. An emitter's messages have the uid cluster.Emitter and the namespace set.
+func (o StreamsOptions) Entry(m *cluster.Message) (*goredis.XAddArgs, error) {
+	o.setDefaults()
+	p := cluster.Parcel{Type: m.Type}
+	var err error
+	if p.Data, p.Format, err = m.EncodeData(); err != nil {
+		return nil, err
+	}
+	if p.Format == cluster.Msgpack && o.OnlyPlaintext {
+		return nil, cluster.ErrBinary
+	}
+	return o.entry(streamOf(m.Namespace, &o), m, &p), nil
+}
+
+func (o *StreamsOptions) entry(stream string, m *cluster.Message, p *cluster.Parcel) *goredis.XAddArgs {
+	data := string(p.Data)
+	if p.Format == cluster.Msgpack {
+		data = base64.StdEncoding.EncodeToString(p.Data)
+	}
+	return &goredis.XAddArgs{
+		Stream: stream,
+		MaxLen: o.MaxLen,
+		Approx: true,
+		Values: []any{"uid", m.UID, "nsp", m.Namespace, "type", strconv.Itoa(int(p.Type)), "data", data},
+	}
 }
 
 // ServerCount implements [cluster.Counter].

@@ -55,6 +55,13 @@ func TestStreamsVectors(t *testing.T) {
 					}
 					continue
 				}
+				x, err := (StreamsOptions{}).Entry(outgoing(t, m))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !sameFields(t, x.Values.([]any), v.Fields) || x.Stream != "socket.io" || x.MaxLen != 10000 || !x.Approx {
+					t.Errorf("%s: entry %v, want %v", v.Step, x, v.Fields)
+				}
 				base64ed := v.Fields["data"][0] != '{'
 				if p.Dest != "" || base64ed != (p.Format == cluster.Msgpack) || !reflect.DeepEqual(tree(t, p.Data), tree(t, data)) {
 					t.Errorf("%s: encoded %q for %q", v.Step, p.Data, p.Dest)
@@ -81,6 +88,31 @@ func TestStreamsVectors(t *testing.T) {
 			t.Errorf("%s: %d entries, %d messages", name, entries, messages)
 		}
 	}
+}
+
+// sameFields compares the fields of two entries, data by content.
+func sameFields(t *testing.T, got []any, want map[string]string) bool {
+	t.Helper()
+	e := func(values map[string]any) any {
+		_, data, err := (&entry{values: values}).decode("/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tree(t, data)
+	}
+	a, b := make(map[string]any), make(map[string]any)
+	for i := 0; i < len(got); i += 2 {
+		a[got[i].(string)] = got[i+1]
+	}
+	for k, v := range want {
+		b[k] = v
+	}
+	if !reflect.DeepEqual(e(a), e(b)) {
+		return false
+	}
+	delete(a, "data")
+	delete(b, "data")
+	return reflect.DeepEqual(a, b)
 }
 
 // Namespaces are spread over streams as the reference spreads them.
