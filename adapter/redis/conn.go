@@ -40,6 +40,7 @@ type conn struct {
 	from   subscriber
 	report func(err error) // why the connection broke
 	moved  func(t topic)   // a cluster's node does not serve t any more
+	sole   bool            // a cluster's node: channels of one command must be of one slot
 	stop   context.CancelFunc
 	ctx    context.Context
 	done   sync.WaitGroup
@@ -60,10 +61,11 @@ type subscription struct {
 	ok     bool          // guarded by conn.mu: placed is closed
 }
 
-func newConn(from subscriber, report func(error), moved func(topic)) *conn {
+func newConn(from subscriber, sole bool, report func(error), moved func(topic)) *conn {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &conn{
 		from:    from,
+		sole:    sole,
 		report:  report,
 		moved:   moved,
 		ctx:     ctx,
@@ -103,7 +105,7 @@ func (c *conn) add(ctx context.Context, handle handler, ts ...topic) error {
 	c.mu.Unlock()
 	if ps != nil {
 		// When this fails the connection is broken, and the next one has the topics.
-		_ = send(ctx, ps, ts, true)
+		_ = c.send(ctx, ps, ts, true)
 	}
 	return wait(ctx, waits)
 }
@@ -145,7 +147,7 @@ func (c *conn) remove(ctx context.Context, ts ...topic) error {
 	ps := c.ps
 	c.mu.Unlock()
 	if ps != nil {
-		_ = send(ctx, ps, ts, false)
+		_ = c.send(ctx, ps, ts, false)
 	}
 	return wait(ctx, waits)
 }
@@ -162,7 +164,7 @@ func wait(ctx context.Context, waits []chan struct{}) error {
 }
 
 // send writes commands for topics, which are of any kinds.
-func send(ctx context.Context, ps *goredis.PubSub, ts []topic, subscribe bool) error {
+func (c *conn) send(ctx context.Context, ps *goredis.PubSub, ts []topic, subscribe bool) error {
 	var names [shard + 1][]string
 	var errs []error
 	flush := func(k topicKind) {
@@ -189,7 +191,7 @@ func send(ctx context.Context, ps *goredis.PubSub, ts []topic, subscribe bool) e
 	}
 	for _, t := range ts {
 		names[t.kind] = append(names[t.kind], t.name)
-		if len(names[t.kind]) == maxChannels {
+		if len(names[t.kind]) == maxChannels || c.sole && t.kind == shard {
 			flush(t.kind)
 		}
 	}
@@ -240,7 +242,7 @@ func (c *conn) live() error {
 	c.mu.Unlock()
 	defer c.lost()
 
-	if err := send(ctx, ps, ts, true); err != nil {
+	if err := c.send(ctx, ps, ts, true); err != nil {
 		return err
 	}
 	for {

@@ -77,7 +77,7 @@ func (h *hub) linkFor(addr string, from subscriber, handle handler, ts []topic) 
 			return l
 		}
 	}
-	l := &link{addr: addr, conn: newConn(from, h.report, func(topic) { h.look() })}
+	l := &link{addr: addr, conn: newConn(from, addr != "", h.report, func(topic) { h.look() })}
 	l.take(handle, ts)
 	h.conns = append(h.conns, l)
 	return l
