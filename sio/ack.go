@@ -403,11 +403,12 @@ func (g *gathering) complete() bool {
 	return g.settled && g.counts >= g.total && g.received >= g.expected && len(g.items) == 0
 }
 
-// missing returns how many answers from elsewhere are outstanding after stop.
+// missing returns how many answers from elsewhere are outstanding after stop. A server that
+// has not even said how many clients it asked owes one.
 func (g *gathering) missing() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return max(g.expected-g.received, 0)
+	return max(g.expected-g.received, 0) + max(g.total-g.counts, 0)
 }
 
 // stop ends the wait and returns the sockets here that had not answered. Answers

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/codec"
 )
 
@@ -102,6 +103,31 @@ func TestGatherOfEveryKindOfFailure(t *testing.T) {
 		r.wantSettled(s...)
 		peers[4].send(`430[1]`) // late
 		peers[4].wantNothing()
+	})
+}
+
+// silentServer is an adapter that has asked one more server, which does not even count.
+type silentServer struct{ *adapter.Memory }
+
+func (a silentServer) BroadcastWithAck(p adapter.Packet, o adapter.Opts, acks adapter.Acks) (int, error) {
+	n, err := a.Memory.BroadcastWithAck(p, o, acks)
+	return n + 1, err
+}
+
+func TestGatherFromAServerThatIsSilent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := memory(t, Config{Adapter: func(adapter.Host) adapter.Adapter {
+			return silentServer{adapter.NewMemory(adapter.Config{})}
+		}})
+		p, s := r.join()
+		start := time.Now()
+		c := gatheringAll(context.Background(), t, r.srv.Timeout(time.Second))
+		p.want(`420["ask"]`)
+		p.send(`430[7]`)
+		wantItems(t, c, map[string]item{s.ID(): {v: 7}, "": {err: ErrAckTimeout}})
+		if d := time.Since(start); d != time.Second {
+			t.Errorf("took %v", d)
+		}
 	})
 }
 

@@ -303,13 +303,16 @@ func droppedSession(t *testing.T, cl *cluster) {
 // A session that was taken may be put back, when the client has gone in between.
 func persistedAgain(t *testing.T, cl *cluster) {
 	pid, offset := cl.admit(0, "a").away()
+	cl.admit(0, "stay") // sees what is sent in the order in which it is sent
 	cl.send(0, adapter.Opts{}, 1)
+	cl.settle(0)
 	for n := range cl.servers {
 		s, err := cl.recovery(n).RestoreSession(cl.context(), pid)
 		cl.must(err)
 		cl.must(cl.recovery(n).PersistSession(cl.context(), s))
 	}
 	cl.send(1, adapter.Opts{}, 2)
+	cl.settle(1 % len(cl.servers))
 	a := cl.mustBack(1, pid, offset)
 	cl.send(0, adapter.Opts{}, 3)
 	cl.wantNumbers(a, 1, 2, 3)

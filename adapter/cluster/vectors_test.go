@@ -1,0 +1,205 @@
+package cluster_test
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"reflect"
+	"strconv"
+	"testing"
+
+	"github.com/epio-go/epio/adapter/cluster"
+)
+
+// vector is one line of a recording.
+type vector struct {
+	Step, Op, Channel string
+	Enc, Text, Hex    string
+	Decoded           any
+	Fields            map[string]string
+}
+
+func vectors(t *testing.T, name string) []vector {
+	t.Helper()
+	f, err := os.Open("testdata/vectors/" + name + ".jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var vs []vector
+	s := bufio.NewScanner(f)
+	s.Buffer(nil, 1<<20)
+	for s.Scan() {
+		var v vector
+		if err := json.Unmarshal(s.Bytes(), &v); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		vs = append(vs, v)
+	}
+	if err := s.Err(); err != nil || len(vs) == 0 {
+		t.Fatalf("%s: %d vectors, %v", name, len(vs), err)
+	}
+	return vs
+}
+
+// payload returns the message of the line, nil if there is none.
+func (v *vector) payload(t *testing.T) []byte {
+	t.Helper()
+	switch v.Enc {
+	case "text":
+		return []byte(v.Text)
+	case "msgpack":
+		p, err := hex.DecodeString(v.Hex)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	return nil
+}
+
+// tree decodes either format into one form, independently of Decode: numbers are
+// float64, bytes are []byte.
+func tree(t *testing.T, p []byte) any {
+	t.Helper()
+	v, err := cluster.Scan(p)
+	if err != nil {
+		t.Fatalf("%q: %v", p, err)
+	}
+	a, err := v.Any()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// outgoing is m as this server would have made it, with values in place of what came.
+func outgoing(t *testing.T, m *cluster.Message) *cluster.Message {
+	t.Helper()
+	out := *m
+	var err error
+	switch m.Type {
+	case cluster.Broadcast, cluster.ServerSideEmit:
+		out.Event, out.Args, err = m.Payload()
+	case cluster.ServerSideEmitResponse, cluster.BroadcastAck:
+		out.Arg, err = m.Answer()
+	case cluster.FetchSocketsResponse:
+		out.Sockets, err = m.Descriptions()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &out
+}
+
+// Every recorded envelope decodes, and what is encoded from that is the same message in
+// the same format.
+func TestVectorsOfEnvelopes(t *testing.T) {
+	for _, file := range []string{"redis-sharded", "redis-streams", "redis-streams-recovery", "postgres"} {
+		t.Run(file, func(t *testing.T) {
+			seen := make(map[cluster.Type]bool)
+			for _, v := range vectors(t, file) {
+				p := v.payload(t)
+				if p == nil {
+					continue
+				}
+				want := tree(t, p)
+				if _, ok := want.(map[string]any)["attachmentId"]; ok {
+					continue // the notification of a row of postgres, which is not an envelope
+				}
+				m, err := cluster.Decode(p)
+				if err != nil {
+					t.Errorf("%s: %s%s: %v", v.Step, v.Text, v.Hex, err)
+					continue
+				}
+				seen[m.Type] = true
+				f := cluster.JSON
+				if v.Enc == "msgpack" {
+					f = cluster.Msgpack
+				}
+				got, err := outgoing(t, m).EncodeAs(f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !reflect.DeepEqual(tree(t, got), want) {
+					t.Errorf("%s: encoded\n%q, want\n%q", v.Step, got, p)
+				}
+				if file == "redis-streams" || file == "redis-streams-recovery" {
+					continue // always msgpack
+				}
+				if _, chosen, err := outgoing(t, m).Encode(); chosen != f || err != nil {
+					t.Errorf("%s: format %d, %v, want %d", v.Step, chosen, err, f)
+				}
+			}
+			for _, typ := range []cluster.Type{
+				cluster.Broadcast, cluster.FetchSockets, cluster.FetchSocketsResponse, cluster.ServerSideEmit,
+				cluster.ServerSideEmitResponse, cluster.BroadcastClientCount, cluster.BroadcastAck,
+			} {
+				if !seen[typ] {
+					t.Errorf("no message of type %d", typ)
+				}
+			}
+		})
+	}
+}
+
+// The same for the entries of streams, whose envelope is a list of fields.
+func TestVectorsOfStreams(t *testing.T) {
+	n := 0
+	for _, file := range []string{"redis-streams", "redis-streams-recovery"} {
+		for _, v := range vectors(t, file) {
+			if v.Op != "XADD" {
+				continue
+			}
+			n++
+			typ, err := strconv.Atoi(v.Fields["type"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := &cluster.Message{Type: cluster.Type(typ), UID: v.Fields["uid"], Namespace: v.Fields["nsp"]}
+			data := []byte(v.Fields["data"])
+			wantFormat := cluster.JSON
+			if data[0] != '{' {
+				wantFormat = cluster.Msgpack
+				if data, err = base64.StdEncoding.DecodeString(string(data)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := m.DecodeData(data); err != nil {
+				t.Fatalf("%s: %v", v.Step, err)
+			}
+			got, f, err := outgoing(t, m).EncodeData()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f != wantFormat || !reflect.DeepEqual(tree(t, got), tree(t, data)) {
+				t.Errorf("%s: encoded\n%q in format %d, want\n%q in %d", v.Step, got, f, data, wantFormat)
+			}
+		}
+	}
+	if n < 16 {
+		t.Errorf("%d entries", n)
+	}
+}
+
+// Text is written like JSON.stringify does it, member by member.
+func TestEncodeIsTheReferencesText(t *testing.T) {
+	for _, v := range vectors(t, "redis-sharded") {
+		if v.Enc != "text" || v.Step == "fetchSockets" { // maps there are in random order
+			continue
+		}
+		m, err := cluster.Decode([]byte(v.Text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := outgoing(t, m).Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != v.Text {
+			t.Errorf("%s: got\n%s, want\n%s", v.Step, got, v.Text)
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package redis
+
+import (
+	"bufio"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/epio-go/epio/adapter"
+	"github.com/epio-go/epio/adapter/cluster"
+)
+
+// vector is one line of a recording of the published Node package.
+type vector struct {
+	Step, Op, Channel, Enc, Text, Hex string
+	Channels                          []string
+}
+
+func vectors(t *testing.T, name string) []vector {
+	t.Helper()
+	f, err := os.Open("../cluster/testdata/vectors/" + name + ".jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var vs []vector
+	s := bufio.NewScanner(f)
+	s.Buffer(nil, 1<<20)
+	for s.Scan() {
+		var v vector
+		if err := json.Unmarshal(s.Bytes(), &v); err != nil {
+			t.Fatal(err)
+		}
+		vs = append(vs, v)
+	}
+	if len(vs) == 0 {
+		t.Fatal("no vectors")
+	}
+	return vs
+}
+
+func tree(t *testing.T, p []byte) any {
+	t.Helper()
+	v, err := cluster.Scan(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := v.Any()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// outgoing is m with values in place of what came.
+func outgoing(t *testing.T, m *cluster.Message) *cluster.Message {
+	t.Helper()
+	out := *m
+	var err error
+	switch m.Type {
+	case cluster.Broadcast, cluster.ServerSideEmit:
+		out.Event, out.Args, err = m.Payload()
+	case cluster.ServerSideEmitResponse, cluster.BroadcastAck:
+		out.Arg, err = m.Answer()
+	case cluster.FetchSocketsResponse:
+		out.Sockets, err = m.Descriptions()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &out
+}
+
+// Every recorded message decodes, and what is encoded from that is the same message in
+// the same format for the same channel.
+func TestClassicVectors(t *testing.T) {
+	d := new(classic)
+	d.classicChannels = d.o.channels("/")
+	seen := make(map[cluster.Type]bool)
+	for _, v := range vectors(t, "redis-classic") {
+		if v.Op != "PUBLISH" {
+			continue
+		}
+		p := []byte(v.Text)
+		if v.Enc == "msgpack" {
+			var err error
+			if p, err = hex.DecodeString(v.Hex); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var m *cluster.Message
+		var err error
+		if strings.HasPrefix(v.Channel, d.channel) {
+			m, err = decodeBroadcast(p)
+		} else {
+			var r requestMembers
+			if r, err = membersOf(p); err != nil {
+				t.Fatal(err)
+			}
+			if v.Channel == d.request {
+				m, err = r.request("/")
+			} else {
+				m, err = r.response("/")
+			}
+		}
+		if err != nil {
+			t.Errorf("%s: %v", v.Step, err)
+			continue
+		}
+		seen[m.Type] = true
+		got, err := d.Encode(outgoing(t, m))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same, err := (ClassicOptions{}).Encode(outgoing(t, m)); err != nil || same.Dest != got.Dest {
+			t.Errorf("%s: an emitter sends to %s, %v", v.Step, same.Dest, err)
+		}
+		if got.Dest != v.Channel || !reflect.DeepEqual(tree(t, got.Data), tree(t, p)) || got.Data[0] == '{' != (p[0] == '{') {
+			t.Errorf("%s: encoded\n%q for %s, want\n%q for %s", v.Step, got.Data, got.Dest, p, v.Channel)
+		}
+	}
+	for typ := cluster.Broadcast; typ <= cluster.AllRoomsResponse; typ++ {
+		if !seen[typ] && typ != cluster.AdapterClose {
+			t.Errorf("no message of type %d", typ)
+		}
+	}
+}
+
+// What goes to which channel.
+func TestShardedVectors(t *testing.T) {
+	d := &sharded{channel: "socket.io#/#", o: ShardedOptions{SubscriptionMode: Dynamic}}
+	n := 0
+	for _, v := range vectors(t, "redis-sharded") {
+		if v.Op != "SPUBLISH" {
+			continue
+		}
+		n++
+		p := []byte(v.Text)
+		if v.Enc == "msgpack" {
+			var err error
+			if p, err = hex.DecodeString(v.Hex); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m, err := cluster.Decode(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := outgoing(t, m)
+		if strings.Count(v.Channel, "#") > 2 && m.Type != cluster.Broadcast {
+			out.To = strings.TrimSuffix(strings.TrimPrefix(v.Channel, d.channel), "#")
+		}
+		got, err := d.Encode(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same, err := (ShardedOptions{}).Encode(out); err != nil || same.Dest != got.Dest {
+			t.Errorf("%s: an emitter sends to %s, %v", v.Step, same.Dest, err)
+		}
+		if got.Dest != v.Channel || !reflect.DeepEqual(tree(t, got.Data), tree(t, p)) {
+			t.Errorf("%s: encoded\n%q for %s, want\n%q for %s", v.Step, got.Data, got.Dest, p, v.Channel)
+		}
+	}
+	if n < 15 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+func TestRoomsWithChannels(t *testing.T) {
+	twenty := strings.Repeat("x", 20)
+	for _, c := range []struct {
+		mode SubscriptionMode
+		room string
+		want bool
+	}{
+		{Dynamic, "room", true},
+		{Dynamic, twenty, false},
+		{Dynamic, strings.Repeat("é", 20), false},
+		{Dynamic, strings.Repeat("𝄞", 10), false},
+		{Dynamic, strings.Repeat("𝄞", 20), true},
+		{DynamicPrivate, twenty, true},
+		{Static, "room", false},
+	} {
+		d := &sharded{channel: "c#", o: ShardedOptions{SubscriptionMode: c.mode}}
+		p, err := d.Encode(&cluster.Message{Type: cluster.Broadcast, UID: "u", Namespace: "/", Event: "e", Opts: adapter.Opts{Rooms: []string{c.room}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Dest != "c#"; got != c.want || (dynamic{d}).HasChannel(c.room) != c.want {
+			t.Errorf("%s, room %s: to %s", c.mode, c.room, p.Dest)
+		}
+	}
+}
+
+// What is malformed is refused, above all orders without a complete selection.
+func TestClassicRefuses(t *testing.T) {
+	for name, p := range map[string]string{
+		"nothing":           "",
+		"a number":          "\x01",
+		"no type":           `{"uid":"u"}`,
+		"type as text":      `{"type":"4","opts":{"rooms":[],"except":[]}}`,
+		"no opts":           `{"type":4,"close":true}`,
+		"no rooms":          `{"type":4,"opts":{"except":[]},"close":true}`,
+		"no except":         `{"type":4,"opts":{"rooms":[]},"close":true}`,
+		"join nothing":      `{"type":2,"opts":{"rooms":[],"except":[]}}`,
+		"fetch without id":  `{"type":5,"opts":{"rooms":[],"except":[]}}`,
+		"rooms without id":  `{"type":1}`,
+		"event not a list":  `{"type":6,"data":{}}`,
+		"broadcast, no id":  `{"type":7,"packet":{"type":2,"data":["e"]},"opts":{"rooms":[],"except":[]}}`,
+		"broadcast, packet": `{"type":7,"requestId":"x","packet":{"type":1},"opts":{"rooms":[],"except":[]}}`,
+	} {
+		r, err := membersOf([]byte(p))
+		if err == nil {
+			_, err = r.request("/")
+		}
+		if err == nil {
+			t.Errorf("%s: accepted as a request", name)
+		}
+	}
+	for name, p := range map[string]string{
+		"a map":     "\x80",
+		"two parts": "\x92\xa1u\x80",
+		"no uid":    "\x93\x01\x82\xa4type\x02\xa4data\x91\xa1e\x82\xa5rooms\x90\xa6except\x90",
+		"no opts":   "\x93\xa1u\x82\xa4type\x02\xa4data\x91\xa1e\xc0",
+		"no rooms":  "\x93\xa1u\x82\xa4type\x02\xa4data\x91\xa1e\x81\xa6except\x90",
+	} {
+		if _, err := decodeBroadcast([]byte(p)); err == nil {
+			t.Errorf("%s: accepted as a broadcast", name)
+		}
+	}
+	if r, err := membersOf([]byte(`{"type":99}`)); err != nil {
+		t.Fatal(err)
+	} else if m, err := r.request("/"); m != nil || err != nil {
+		t.Errorf("a request of unknown type is %v, %v", m, err)
+	}
+}

@@ -1,0 +1,41 @@
+package redis
+
+import (
+	"context"
+	"encoding/hex"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/epio-go/epio/adapter"
+	"github.com/epio-go/epio/adapter/cluster"
+)
+
+func unhex(t *testing.T, s string) []byte {
+	t.Helper()
+	p, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// sessionStore is a driver that only keeps a session.
+type sessionStore struct {
+	cluster.LogDriver
+	p []byte
+}
+
+func (s *sessionStore) EnableRecovery(adapter.RecoveryConfig) {}
+
+func (s *sessionStore) StoreSession(_ context.Context, _ string, p []byte, _ time.Duration) error {
+	s.p = p
+	return nil
+}
+
+func (s *sessionStore) TakeSession(context.Context, string) ([]byte, error) { return s.p, nil }
+
+type noHost struct{ adapter.Host }
+
+func (noHost) Namespace() string    { return "/" }
+func (noHost) Logger() *slog.Logger { return slog.New(slog.DiscardHandler) }

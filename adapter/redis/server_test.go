@@ -1,0 +1,159 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/epio-go/epio/adapter"
+	"github.com/epio-go/epio/adapter/cluster"
+)
+
+// server is a redis-server of the test's own, on loopback.
+type server struct {
+	t    *testing.T
+	addr string
+	args []string
+	cmd  *exec.Cmd
+}
+
+// startServer starts one. Without the program the test is skipped, unless
+// REQUIRE_SERVICES=1.
+func startServer(t *testing.T, args ...string) *server {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv("REQUIRE_SERVICES") == "1" {
+			t.Fatal(err)
+		}
+		t.Skipf("no redis-server, which Debian has in a package of this name: %v", err)
+	}
+	port := freePort(t)
+	s := &server{t: t, addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
+	s.args = append([]string{
+		"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--appendonly", "no",
+		"--dir", t.TempDir(), "--loglevel", "warning",
+	}, args...)
+	s.start()
+	t.Cleanup(s.kill)
+	return s
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func (s *server) start() {
+	s.t.Helper()
+	s.cmd = exec.Command("redis-server", s.args...)
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	rdb := goredis.NewClient(&goredis.Options{Addr: s.addr, MaxRetries: -1, DialerRetries: 1})
+	defer rdb.Close()
+	eventually(s.t, "redis answers", func() bool { return rdb.Ping(context.Background()).Err() == nil })
+}
+
+func (s *server) kill() {
+	if s.cmd == nil {
+		return
+	}
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+	s.cmd = nil
+}
+
+// signal sends a signal: SIGSTOP and SIGCONT.
+func (s *server) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// client returns a client as an application has it.
+func (s *server) client() *goredis.Client {
+	rdb := goredis.NewClient(&goredis.Options{Addr: s.addr})
+	s.t.Cleanup(func() { _ = rdb.Close() })
+	return rdb
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	timeout := time.NewTimer(20 * time.Second)
+	defer timeout.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-timeout.C:
+			t.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+// open initializes an adapter.
+func open(t *testing.T, f adapter.Factory, h adapter.Host) *cluster.Adapter {
+	t.Helper()
+	a := plainAdapter(f(h))
+	initialize(t, a)
+	return a
+}
+
+// plainAdapter returns what all adapters have in common.
+func plainAdapter(a adapter.Adapter) *cluster.Adapter {
+	if l, ok := a.(*cluster.Logged); ok {
+		return l.Adapter
+	}
+	return a.(*cluster.Adapter)
+}
+
+func initialize(t *testing.T, a *cluster.Adapter) {
+	t.Helper()
+	if err := a.Init(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := a.Close(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	})
+}
+
+// wantServers waits until all adapters count all.
+func wantServers(t *testing.T, as ...*cluster.Adapter) {
+	t.Helper()
+	for i, a := range as {
+		eventually(t, fmt.Sprintf("server %d counts %d", i, len(as)), func() bool {
+			n, err := a.ServerCount(t.Context())
+			return err == nil && n == len(as)
+		})
+	}
+}
+
+func containsAll(s string, parts ...string) bool {
+	for _, p := range parts {
+		if !strings.Contains(s, p) {
+			return false
+		}
+	}
+	return true
+}
