@@ -13,26 +13,23 @@ import (
 func TestServer(t *testing.T) {
 	srv := httptest.NewServer(newServer())
 	t.Cleanup(srv.Close)
-	// Now and then this server keeps the answer to CONNECT until its first ping, 25 s
-	// later. Another connection is the cure.
+	// Now and then this server keeps the answer to CONNECT until its first ping, 25 s later, or
+	// ends a connection for no reason.
+	plaintest.Attempts(t, 10, func(t testing.TB) { exchange(t, srv.URL) })
+}
+
+func exchange(t testing.TB, url string) {
 	connect := func() *plaintest.Client {
-		for range 10 {
-			c := plaintest.Dial(t, srv.URL+"/socket.io/?EIO=4&transport=websocket")
-			if _, m := c.Next(); !strings.HasPrefix(m, `0{`) || !strings.Contains(m, `"sid":`) {
-				t.Fatalf("got %q, want a handshake", m)
-			}
-			c.Send(websocket.MessageText, "40")
-			m, ok := c.NextWithin(2 * time.Second)
-			if !ok {
-				continue
-			}
-			if !strings.HasPrefix(m, `40{"sid":`) {
-				t.Fatalf("got %q, want a connection to the namespace", m)
-			}
-			return c
+		c := plaintest.Dial(t, url+"/socket.io/?EIO=4&transport=websocket")
+		if _, m := c.Next(); !strings.HasPrefix(m, `0{`) || !strings.Contains(m, `"sid":`) {
+			t.Fatalf("got %q, want a handshake", m)
 		}
-		t.Fatal("ten connections got no answer to CONNECT")
-		return nil
+		c.Send(websocket.MessageText, "40")
+		m, ok := c.NextWithin(2 * time.Second)
+		if !ok || !strings.HasPrefix(m, `40{"sid":`) {
+			t.Fatalf("got %q, want a connection to the namespace", m)
+		}
+		return c
 	}
 	const text = websocket.MessageText
 	a, b := connect(), connect()

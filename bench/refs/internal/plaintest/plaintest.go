@@ -3,8 +3,10 @@ package plaintest
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -66,15 +68,49 @@ func Run(t *testing.T, h http.Handler) {
 	}
 }
 
+// Attempts runs f until it passes, n times at most: for servers that lose a connection now
+// and then.
+func Attempts(t *testing.T, n int, f func(t testing.TB)) {
+	for i := range n {
+		a := &attempt{TB: t}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			f(a)
+		}()
+		<-ended
+		if a.failure == "" {
+			return
+		}
+		t.Logf("attempt %d: %s", i+1, a.failure)
+	}
+	t.Fatalf("failed %d times", n)
+}
+
+// attempt is a test that may be tried again.
+type attempt struct {
+	testing.TB
+	failure string
+}
+
+func (a *attempt) Fatal(args ...any) { a.fail(fmt.Sprint(args...)) }
+
+func (a *attempt) Fatalf(format string, args ...any) { a.fail(fmt.Sprintf(format, args...)) }
+
+func (a *attempt) fail(failure string) {
+	a.failure = failure
+	runtime.Goexit()
+}
+
 // Client is one connection; its methods end the test when they fail.
 type Client struct {
-	t    *testing.T
+	t    testing.TB
 	conn *websocket.Conn
 	ctx  context.Context
 }
 
 // Dial connects to an http URL, as a page of another origin.
-func Dial(t *testing.T, url string) *Client {
+func Dial(t testing.TB, url string) *Client {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
