@@ -243,7 +243,11 @@ func (d *streams) receive(m message) {
 		d.receiveEntry(m.entry)
 		return
 	}
-	msg, err := cluster.Decode([]byte(m.payload))
+	p := []byte(m.payload)
+	if d.a.Own(p) {
+		return
+	}
+	msg, err := cluster.Decode(p)
 	if err != nil {
 		d.a.Malformed(m.channel, err)
 		return
@@ -254,6 +258,9 @@ func (d *streams) receive(m message) {
 func (d *streams) receiveEntry(e *entry) {
 	if e.begin {
 		d.a.Log().BeginAt(e.id)
+		return
+	}
+	if uid, _ := e.values["uid"].(string); uid == d.a.UID() && !d.recovery {
 		return
 	}
 	m, data, err := e.decode(d.a.Namespace())
