@@ -3,16 +3,17 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Client, eventually, Node, Proxy, Redis, why } from "./harness.js";
 
-for (const adapter of ["redis", "redis-sharded", "redis-streams"]) {
+for (const adapter of ["redis", "redis-sharded", "redis-streams", "redis-streams --recovery"]) {
+  const flags = ["--adapter", ...adapter.split(" ")];
   describe(`${adapter} without Redis`, { skip: why || false }, () => {
     let redis, proxy, nodes, clients;
     before(async () => {
       redis = await Redis.launch();
       proxy = await Proxy.start(redis.port);
       nodes = await Promise.all([
-        Node.start("go", "a", ["--adapter", adapter, "--redis", proxy.address]),
-        Node.start("go", "b", ["--adapter", adapter, "--redis", redis.address]),
-        Node.start("node", "c", ["--adapter", adapter, "--redis", redis.address]),
+        Node.start("go", "a", [...flags, "--redis", proxy.address]),
+        Node.start("go", "b", [...flags, "--redis", redis.address]),
+        Node.start("node", "c", [...flags, "--redis", redis.address]),
       ]);
       clients = await Promise.all(nodes.map((n) => Client.connect(n)));
       for (const c of clients) await c.call("join", ["r"]);
