@@ -15,8 +15,8 @@ test: ## Run all tests: Go (race, plain, invariants), JavaScript client, example
 test-go: ## Run the Go tests of all modules only
 	@scripts/test race plain invariants
 
-test-js: ## Run the official JavaScript client against the server only
-	@scripts/test js js-race
+test-js: ## Run the official JavaScript client against the server and mixed clusters only
+	@scripts/test js js-race cluster
 
 test-examples: ## Run every example with its client only
 	@scripts/test examples
@@ -49,4 +49,4 @@ fuzz: ## Run every fuzz function for a while (FUZZTIME=1m FUZZ=name)
 	@scripts/fuzz $(FUZZ)
 
 clean: ## Remove what was built or installed in the checkout
-	rm -rf bin bench/node/node_modules test/node_modules examples/node_modules examples/chat/node_modules examples/webtransport/node_modules
+	rm -rf bin bench/node/node_modules test/node_modules test/cluster/node_modules examples/node_modules examples/chat/node_modules examples/webtransport/node_modules

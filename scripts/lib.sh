@@ -92,25 +92,8 @@ find_chromium() {
 	type -P chromium
 }
 
-# need_redis sees to it that there is a redis-server for the tests, installing Debian's package when run as root. Returns 1
-# when there is none; tests that need it are skipped then.
-need_redis() {
-	if type -P redis-server >/dev/null; then
-		return 0
-	fi
-	if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
-		return 1
-	fi
-	echo "installing redis-server with apt-get" >&2
-	{
-		export DEBIAN_FRONTEND=noninteractive
-		# The package would start a server of its own, which nobody needs.
-		RUNLEVEL=1 apt-get -qq update && RUNLEVEL=1 apt-get -qq install -y --no-install-recommends redis-server
-	} >/dev/null || return 1
-	type -P redis-server >/dev/null
-}
-
 # services installs what tests of adapters talk to.
 services() {
-	need_redis || skip "tests with Redis" "no redis-server found; install one"
+	type -P redis-server >/dev/null || debian_install redis-server ||
+		skip "tests with Redis" "no redis-server found; install one"
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -90,6 +91,8 @@ type Adapter struct {
 	cfg     Config
 	log     *slog.Logger
 
+	tails [][]byte // immutable; see Own
+
 	logging *Logged // nil without a log; set before Init
 	echoes  *echoes // nil unless recovery is on; set before Init
 
@@ -127,6 +130,7 @@ func New(h adapter.Host, d Driver, c Config) *Adapter {
 		fetching: make(chan struct{}, maxFetching),
 	}
 	a.counter, _ = d.(Counter)
+	a.tails = a.ownTails()
 	a.queue = queue{
 		limit:   c.QueueBytes,
 		patient: c.PublishTimeout,
@@ -187,17 +191,20 @@ func (a *Adapter) Init(ctx context.Context) error {
 // running reports whether there are others to talk to.
 func (a *Adapter) running() bool { return a.opened.Load() && !a.closed.Load() }
 
-// Close implements [adapter.Adapter]. What is queued is still published, within ctx
-// and two seconds.
+// closeWait bounds Close.
+const closeWait = 2 * time.Second
+
+// Close implements [adapter.Adapter]. What is queued is still published, within ctx and
+// two seconds. When a broker that stands still holds up goroutines for longer, they end
+// later, and Close returns context.DeadlineExceeded.
 func (a *Adapter) Close(ctx context.Context) error {
 	if a.closed.Swap(true) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, attempt)
-	defer cancel()
 	if !a.opened.Load() {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, closeWait)
 	if a.rooms != nil {
 		a.rooms.stop()
 	}
@@ -208,10 +215,26 @@ func (a *Adapter) Close(ctx context.Context) error {
 	a.queue.close()
 	a.queue.drained(ctx)
 	a.requests.end(net.ErrClosed)
-	err := a.driver.Close(ctx)
-	a.stop(net.ErrClosed)
-	a.done.Wait()
-	return err
+	ended := make(chan error, 1)
+	go func() {
+		defer cancel()
+		err := a.driver.Close(ctx)
+		a.stop(net.ErrClosed)
+		a.done.Wait()
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	// What goes on without the broker is over in no time.
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(closeWait / 10):
+		return context.Cause(ctx)
+	}
 }
 
 // encode makes m ready in this server's name.
@@ -271,6 +294,33 @@ func (a *Adapter) Report(msg string, err error) {
 // Waits reports whether a request of this server with this id is open. Where answers
 // reach everybody it saves the others from decoding them.
 func (a *Adapter) Waits(requestID string) bool { return a.requests.waits(requestID) }
+
+// Own reports whether p is an envelope of this server's, as EncodeAs writes it. Where
+// servers get what they have sent it saves them from decoding that. It may report false for
+// one that is; Receive ignores those.
+func (a *Adapter) Own(p []byte) bool {
+	for _, tail := range a.tails {
+		if bytes.HasSuffix(p, tail) {
+			return true
+		}
+	}
+	return false
+}
+
+// ownTails returns what all envelopes of this server end with.
+func (a *Adapter) ownTails() (tails [][]byte) {
+	for _, f := range []Format{JSON, Msgpack} {
+		m := Message{Type: Heartbeat, UID: a.cfg.UID, Namespace: a.nsp}
+		p, err := m.EncodeAs(f)
+		if err != nil {
+			continue // of a uid that cannot be encoded nothing is sent
+		}
+		if i := bytes.Index(p, []byte("uid")); i > 0 {
+			tails = append(tails, p[i-1:]) // with the quote or the header in front
+		}
+	}
+	return tails
+}
 
 // local reports whether o is for this server alone.
 func (a *Adapter) local(o *adapter.Opts) bool {

@@ -164,6 +164,25 @@ func TestGoodbyeIsFinal(t *testing.T) {
 	})
 }
 
+func TestOwn(t *testing.T) {
+	a := cluster.New(&testHost{}, newBusDriver(newBroker()), cluster.Config{})
+	for _, f := range []cluster.Format{cluster.JSON, cluster.Msgpack} {
+		m := cluster.Message{Type: cluster.Broadcast, UID: a.UID(), Namespace: "/", Event: "e", Args: []any{"uid", a.UID()}}
+		own, err := m.EncodeAs(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.UID = cluster.NewID()
+		other, err := m.EncodeAs(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !a.Own(own) || a.Own(other) {
+			t.Errorf("format %d: own %t, another's %t", f, a.Own(own), a.Own(other))
+		}
+	}
+}
+
 func TestEmitterIsNoServer(t *testing.T) {
 	a := start(t, &testHost{}, newBusDriver(newBroker()), cluster.Config{})
 	a.Receive(&cluster.Message{Type: cluster.Heartbeat, UID: cluster.Emitter, Namespace: "/"})
@@ -442,6 +461,27 @@ func TestEncodingFails(t *testing.T) {
 	if err := a.ServerSideEmit("e", []any{func() {}}); err == nil {
 		t.Error("no error")
 	}
+}
+
+// A broker that stands still does not hold up Close for long.
+func TestCloseIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker()
+		a := cluster.New(&testHost{}, countedDriver{newBusDriver(b)}, cluster.Config{})
+		if err := a.Init(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		thaw := b.freeze()
+		if err := a.ServerSideEmit("e", nil); err != nil {
+			t.Error(err)
+		}
+		begin := time.Now()
+		err := a.Close(t.Context())
+		if d := time.Since(begin); d > 2500*time.Millisecond {
+			t.Errorf("%v after %v", err, d)
+		}
+		thaw()
+	})
 }
 
 // After Close nothing is sent, nothing waits, and the index goes on.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/codec"
 )
 
 // ClassicOptions are the options of createAdapter of @socket.io/redis-adapter. The
@@ -57,7 +58,8 @@ type classic struct {
 	hub     *hub
 	sess    *session
 	classicChannels
-	own string // response and uid
+	own     string // response and uid
+	ownHead []byte // what broadcasts of this server begin with
 
 	in   *inbox
 	done sync.WaitGroup
@@ -73,6 +75,7 @@ func (d *classic) Open(ctx context.Context, a *cluster.Adapter) error {
 	d.a = a
 	d.classicChannels = d.o.channels(a.Namespace())
 	d.own = d.response + a.UID() + "#"
+	d.ownHead = codec.AppendMsgpackString([]byte{0x93}, a.UID()) // a list of three, the first of which is the uid
 	d.in = newInbox()
 	d.hub = d.clients.open()
 	d.done.Go(func() { d.in.run(d.receive) })

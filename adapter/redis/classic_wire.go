@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"errors"
 
 	"github.com/epio-go/epio/adapter"
@@ -215,6 +216,9 @@ func namespaceOf(packet codec.Value) string {
 
 // receiveBroadcast takes in a broadcast.
 func (d *classic) receiveBroadcast(p []byte) error {
+	if bytes.HasPrefix(p, d.ownHead) {
+		return nil
+	}
 	m, err := decodeBroadcast(p)
 	if err != nil {
 		return err

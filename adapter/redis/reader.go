@@ -26,6 +26,7 @@ type reader struct {
 	done   sync.WaitGroup
 	ctx    context.Context
 	stop   context.CancelFunc
+	count  int64 // owned by run: how many entries to read at once
 
 	mu      sync.Mutex
 	drivers []*streams    // guarded by mu
@@ -39,7 +40,7 @@ func (h *hub) reader(stream string, o *StreamsOptions) *reader {
 	defer h.mu.Unlock()
 	r := h.readers[stream]
 	if r == nil {
-		r = &reader{hub: h, stream: stream, o: o, placed: make(chan struct{})}
+		r = &reader{hub: h, stream: stream, o: o, count: o.ReadCount, placed: make(chan struct{})}
 		r.ctx, r.stop = context.WithCancel(context.Background())
 		if h.readers == nil {
 			h.readers = make(map[string]*reader)
@@ -141,7 +142,7 @@ func (r *reader) step() error {
 	defer cancel()
 	got, err := r.hub.rdb.XRead(ctx, &goredis.XReadArgs{
 		Streams: []string{r.stream, at},
-		Count:   r.o.ReadCount,
+		Count:   r.count,
 		Block:   r.o.BlockTime,
 	}).Result()
 	if errors.Is(err, goredis.Nil) {
@@ -151,11 +152,26 @@ func (r *reader) step() error {
 		return err
 	}
 	for _, s := range got {
+		// Whoever falls behind must be faster: the stream keeps no more than MaxLen.
+		r.count = r.o.ReadCount
+		if n := int64(len(s.Messages)); n >= r.o.ReadCount {
+			r.count = min(2*n, max(r.o.ReadCount, r.o.MaxLen/4))
+		}
 		for i := range s.Messages {
 			r.handOn(&entry{id: s.Messages[i].ID, values: s.Messages[i].Values})
 		}
 	}
 	return nil
+}
+
+// has reports whether the entry with this id was handed on.
+func (r *reader) has(id string) bool {
+	r.mu.Lock()
+	at := r.at
+	r.mu.Unlock()
+	a, ok1 := parseOffset(at)
+	b, ok2 := parseOffset(id)
+	return !ok1 || !ok2 || a.compare(b) >= 0
 }
 
 // handOn gives an entry to all namespaces: those it is not for see that the log has

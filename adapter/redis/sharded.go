@@ -164,7 +164,11 @@ func (d *sharded) ServerCount(ctx context.Context) (int, error) {
 }
 
 func (d *sharded) receive(m message) {
-	msg, err := cluster.Decode([]byte(m.payload))
+	p := []byte(m.payload)
+	if d.a.Own(p) {
+		return
+	}
+	msg, err := cluster.Decode(p)
 	if err != nil {
 		d.a.Malformed(m.channel, err)
 		return

@@ -92,6 +92,9 @@ type streams struct {
 	channel  string
 	stream   string
 	recovery bool
+	reader   *reader
+
+	flight []flight // owned by Publish: what was sent and was not read back yet
 
 	in   *inbox
 	done sync.WaitGroup
@@ -120,8 +123,9 @@ func (d *streams) Open(ctx context.Context, a *cluster.Adapter) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, openWait)
 	defer cancel()
+	d.reader = d.hub.reader(d.stream, &d.o)
 	return errors.Join(
-		d.hub.reader(d.stream, &d.o).add(ctx, d),
+		d.reader.add(ctx, d),
 		d.sess.open(ctx, topic{kind, d.channel}, topic{kind, d.channel + a.UID() + "#"}),
 	)
 }
@@ -129,7 +133,7 @@ func (d *streams) Open(ctx context.Context, a *cluster.Adapter) error {
 // Close implements [cluster.Driver].
 func (d *streams) Close(ctx context.Context) error {
 	err := d.sess.close(ctx)
-	d.hub.reader(d.stream, &d.o).remove(d)
+	d.reader.remove(d)
 	d.in.close()
 	d.done.Wait()
 	return errors.Join(err, d.clients.close())
@@ -175,9 +179,56 @@ func (d *streams) persistent(m *cluster.Message) bool {
 	return !d.recovery && m.Type == cluster.Broadcast && m.RequestID == ""
 }
 
+// flight is a batch of entries that were appended to the stream.
+type flight struct {
+	last string // id
+	n    int64
+}
+
+// maxFlight is how long Publish waits for entries to be read, at most.
+const maxFlight = time.Second
+
+// brake waits while more than a quarter of what the stream keeps has not been read back:
+// entries that are trimmed before they are read are lost, here and elsewhere.
+func (d *streams) brake(ctx context.Context) {
+	end := time.Now().Add(maxFlight)
+	for {
+		for len(d.flight) > 0 && d.reader.has(d.flight[0].last) {
+			d.flight = d.flight[1:]
+		}
+		n := int64(0)
+		for _, f := range d.flight {
+			n += f.n
+		}
+		if n <= d.o.MaxLen/4 || time.Now().After(end) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// took notes entries that are in the stream now.
+func (d *streams) took(cmds []goredis.Cmder) {
+	f := flight{}
+	for _, cmd := range cmds {
+		if x, ok := cmd.(*goredis.StringCmd); ok && x.Err() == nil { // XADD
+			f.last = x.Val()
+			f.n++
+		}
+	}
+	if f.n > 0 {
+		d.flight = append(d.flight, f)
+	}
+}
+
 // Publish implements [cluster.Driver]. Entries and messages go through one pipeline, in
 // their order.
 func (d *streams) Publish(ctx context.Context, ps []cluster.Parcel) (settled, lost int, err error) {
+	d.brake(ctx)
 	var rdb goredis.Cmdable = d.hub.rdb
 	if !d.o.UseShardedPubSub {
 		if rdb, err = d.hub.forKey(ctx, d.stream); err != nil {
@@ -201,6 +252,7 @@ func (d *streams) Publish(ctx context.Context, ps []cluster.Parcel) (settled, lo
 	if len(cmds) == 0 {
 		return 0, 0, err
 	}
+	d.took(cmds)
 	return outcome(cmds)
 }
 
@@ -243,7 +295,11 @@ func (d *streams) receive(m message) {
 		d.receiveEntry(m.entry)
 		return
 	}
-	msg, err := cluster.Decode([]byte(m.payload))
+	p := []byte(m.payload)
+	if d.a.Own(p) {
+		return
+	}
+	msg, err := cluster.Decode(p)
 	if err != nil {
 		d.a.Malformed(m.channel, err)
 		return
@@ -254,6 +310,9 @@ func (d *streams) receive(m message) {
 func (d *streams) receiveEntry(e *entry) {
 	if e.begin {
 		d.a.Log().BeginAt(e.id)
+		return
+	}
+	if uid, _ := e.values["uid"].(string); uid == d.a.UID() && !d.recovery {
 		return
 	}
 	m, data, err := e.decode(d.a.Namespace())

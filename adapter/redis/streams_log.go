@@ -107,15 +107,22 @@ func (d *streams) complete(ctx context.Context, rdb goredis.Cmdable) error {
 	return nil
 }
 
+// sessionWait bounds commands that a client waits for.
+const sessionWait = 2 * time.Second
+
 func (d *streams) sessionKey(pid string) string { return d.o.SessionKeyPrefix + pid }
 
 // StoreSession implements [cluster.LogDriver].
 func (d *streams) StoreSession(ctx context.Context, pid string, p []byte, keep time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, sessionWait)
+	defer cancel()
 	return d.hub.rdb.Set(ctx, d.sessionKey(pid), base64.StdEncoding.EncodeToString(p), keep).Err()
 }
 
 // TakeSession implements [cluster.LogDriver].
 func (d *streams) TakeSession(ctx context.Context, pid string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, sessionWait)
+	defer cancel()
 	text, err := d.hub.rdb.GetDel(ctx, d.sessionKey(pid)).Result()
 	if errors.Is(err, goredis.Nil) {
 		return nil, nil

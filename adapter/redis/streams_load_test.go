@@ -1,0 +1,69 @@
+//go:build unix
+
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/epio-go/epio/adapter"
+	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/redis"
+)
+
+// logHost counts what reaches it, with and without offsets.
+type logHost struct {
+	host
+	logged, plain int // guarded by mu
+}
+
+func (h *logHost) BroadcastLocal(string, []any, adapter.Opts, func(string, any)) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.plain++
+	return 1
+}
+
+func (h *logHost) BroadcastLogged(string, []any, adapter.Opts, string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.logged++
+	return 1
+}
+
+func (h *logHost) Evict(context.Context, string) bool { return false }
+
+func (h *logHost) counts() (logged, plain int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.logged, h.plain
+}
+
+// Many more packets than the stream keeps, as fast as they can be sent: none is trimmed
+// before it has been read back.
+func TestStreamIsNotOutrun(t *testing.T) {
+	rdb := startServer(t).client()
+	f := redis.Streams(rdb, redis.StreamsOptions{MaxLen: 400, ReadCount: 10})
+	h := &logHost{host: host{nsp: "/"}}
+	a := f(h).(*cluster.Logged)
+	if err := a.EnableRecovery(h, adapter.RecoveryConfig{MaxDisconnection: time.Minute, LogPackets: 100, LogBytes: 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	initialize(t, a.Adapter)
+	connect(t, a.Adapter, "one")
+	const rounds, many = 5, 2000
+	for round := range rounds {
+		for i := range many {
+			if err := a.Broadcast(packet(fmt.Sprint(i)), adapter.Opts{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := (round + 1) * many
+		eventually(t, "all packets", func() bool { logged, plain := h.counts(); return logged+plain >= want })
+	}
+	if logged, plain := h.counts(); logged != rounds*many || plain != 0 {
+		t.Errorf("%d packets with and %d without offset, want %d and none", logged, plain, rounds*many)
+	}
+}

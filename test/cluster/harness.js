@@ -1,0 +1,198 @@
+// Starts what the cluster tests need: a redis-server of their own, nodes in Go and Node, and clients that drive them.
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { io } from "socket.io-client";
+import * as msgpackParser from "socket.io-msgpack-parser";
+
+const goNode = new URL("../../bin/cluster-node", import.meta.url).pathname;
+const jsNode = new URL("./node.js", import.meta.url).pathname;
+
+export async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+// why says why tests with Redis cannot run, or is empty. With REQUIRE_SERVICES=1 they must.
+export const why = spawnSync("redis-server", ["--version"]).status === 0 ? "" : "no redis-server (a Debian package)";
+if (why && process.env.REQUIRE_SERVICES === "1") throw new Error(why);
+
+// Redis is a redis-server that can be killed and started again.
+export class Redis {
+  // launch starts a new one.
+  static async launch() {
+    const redis = new Redis();
+    redis.port = await freePort();
+    redis.address = `127.0.0.1:${redis.port}`;
+    redis.dir = mkdtempSync(join(tmpdir(), "cluster-test-"));
+    await redis.start();
+    return redis;
+  }
+  async start() {
+    const args = ["--bind", "127.0.0.1", "--port", this.port, "--save", "", "--appendonly", "no", "--dir", this.dir];
+    this.process = spawn("redis-server", args, { stdio: "ignore" });
+    for (let i = 0; ; i++) {
+      const socket = connect(this.port, "127.0.0.1");
+      const ok = await new Promise((resolve) => {
+        socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
+      });
+      socket.destroy();
+      if (ok) return;
+      if (i > 500) throw new Error("redis-server does not listen");
+      await sleep(10);
+    }
+  }
+  async kill() {
+    this.process.kill("SIGKILL");
+    await once(this.process, "exit");
+  }
+  async close() {
+    if (this.process.exitCode === null && this.process.signalCode === null) await this.kill();
+    rmSync(this.dir, { recursive: true });
+  }
+}
+
+// Proxy is a TCP proxy in front of a port that can be cut.
+export class Proxy {
+  #sockets = new Set();
+  static async start(to) {
+    const proxy = new Proxy();
+    proxy.to = to;
+    proxy.port = await freePort();
+    await proxy.restore();
+    return proxy;
+  }
+  get address() {
+    return `127.0.0.1:${this.port}`;
+  }
+  async restore() {
+    this.server = createServer((near) => {
+      const far = connect(this.to, "127.0.0.1");
+      for (const [a, b] of [[near, far], [far, near]]) {
+        this.#sockets.add(a);
+        a.pipe(b);
+        a.on("error", () => b.destroy());
+        a.on("close", () => {
+          this.#sockets.delete(a);
+          b.destroy();
+        });
+      }
+    }).listen(this.port, "127.0.0.1");
+    await once(this.server, "listening");
+  }
+  async cut() {
+    const closed = once(this.server, "close");
+    this.server.close();
+    for (const s of this.#sockets) s.destroy();
+    await closed;
+  }
+}
+
+// Node is one process of the cluster.
+export class Node {
+  static async start(kind, name, args) {
+    const node = new Node();
+    node.name = name;
+    node.kind = kind;
+    node.port = await freePort();
+    const flags = ["--port", String(node.port), "--name", name, ...args];
+    const [program, all] = kind === "go" ? [goNode, flags] : [process.execPath, [jsNode, ...flags]];
+    node.process = spawn(program, all, { stdio: ["ignore", "pipe", process.env.NODE_LOGS ? "inherit" : "ignore"] });
+    const exited = once(node.process, "exit").then(() => {
+      throw new Error(`node ${name} ended before it was ready`);
+    });
+    exited.catch(() => {});
+    for await (const line of race(createInterface({ input: node.process.stdout }), exited)) {
+      if (line === "READY") return node;
+    }
+    throw new Error(`node ${name} is not ready`);
+  }
+  signal(name) {
+    this.process.kill(name);
+  }
+  async stop(signal = "SIGTERM") {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
+    const exit = once(this.process, "exit");
+    this.process.kill(signal);
+    if (signal === "SIGTERM") this.process.kill("SIGCONT");
+    return (await exit)[0];
+  }
+}
+
+async function* race(lines, failed) {
+  const it = lines[Symbol.asyncIterator]();
+  for (;;) {
+    const { value, done } = await Promise.race([it.next(), failed]);
+    if (done) return;
+    yield value;
+  }
+}
+
+// Client is a connected client that drives a node and keeps what it receives.
+export class Client {
+  static async connect(node, options = {}) {
+    const { nsp = "/", msgpack, auth, ...rest } = options;
+    const client = new Client();
+    client.events = [];
+    client.socket = io(`http://127.0.0.1:${node.port}${nsp}`, {
+      transports: ["websocket"],
+      forceNew: true,
+      reconnection: false,
+      auth,
+      parser: msgpack ? msgpackParser : undefined,
+      ...rest,
+    });
+    client.socket.onAny((...args) => {
+      const ack = typeof args.at(-1) === "function" ? args.pop() : undefined;
+      client.events.push(args);
+      if (ack && !client.mute) ack(...(client.answer ? client.answer(...args) : [`${client.socket.id}:${args[0]}`]));
+    });
+    await new Promise((resolve, reject) => {
+      client.socket.once("connect", resolve).once("connect_error", reject);
+      client.socket.io.once("close", (reason) => reject(new Error(reason)));
+    });
+    client.id = client.socket.id;
+    return client;
+  }
+  // call returns what a call of the node's returns.
+  async call(name, ...args) {
+    const r = await this.socket.timeout(15000).emitWithAck(name, ...args);
+    if ("e" in r) throw new Error(r.e);
+    return r.v;
+  }
+  take() {
+    return this.events.splice(0);
+  }
+  close() {
+    this.socket.close();
+  }
+}
+
+export function sleep(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+// eventually tries until fn returns something true, and returns that.
+export async function eventually(what, fn, ms = 10000) {
+  const end = Date.now() + ms;
+  let last;
+  for (;;) {
+    try {
+      const v = await fn();
+      if (v) return v;
+      last = undefined;
+    } catch (err) {
+      last = err;
+    }
+    if (Date.now() > end) throw new Error(`in vain: ${what}`, { cause: last });
+    await sleep(20);
+  }
+}
