@@ -20,7 +20,7 @@ type Conn struct {
 	remote netip.AddrPort // zero for Unix sockets and in-memory connections
 
 	// owned by whoever runs Data: one goroutine at a time
-	h    Handler
+	h    Handler   // written under mu, so that flow can read it
 	kept *pool.Buf // received, not consumed; nil when empty
 
 	// guarded by mu
@@ -55,6 +55,8 @@ const (
 	// flagReshow: Resume came before the pause took effect; what is kept must
 	// be shown again.
 	flagReshow
+	// flagSlow: the queue has been over Options.HighWater and not under LowWater since.
+	flagSlow
 )
 
 func (f flags) has(m flags) bool { return f&m != 0 }
@@ -83,7 +85,11 @@ func (c *Conn) registry() *registry {
 }
 
 // SetHandler replaces the handler. It may be called only from inside Data.
-func (c *Conn) SetHandler(h Handler) { c.h = h }
+func (c *Conn) SetHandler(h Handler) {
+	c.mu.Lock()
+	c.h = h
+	c.mu.Unlock()
+}
 
 // Engine returns the engine that owns c.
 func (c *Conn) Engine() *Engine { return c.e }

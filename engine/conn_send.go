@@ -15,7 +15,7 @@ func (c *Conn) Send(f *pool.Frame) error {
 		f.Release()
 		return err
 	}
-	c.queue.push(f)
+	c.pushLocked(f)
 	c.startLocked()
 	return nil
 }
@@ -44,7 +44,7 @@ func (c *Conn) Queue(f *pool.Frame, b *Batch) error {
 		f.Release()
 		return err
 	}
-	c.queue.push(f)
+	c.pushLocked(f)
 	c.dirtyLocked(b)
 	return nil
 }
@@ -121,6 +121,9 @@ func (c *Conn) flushDirty() {
 // stream is to be shut down now that the last frame is out.
 func (c *Conn) wroteLocked(n int) (more, shut bool) {
 	c.queue.advance(n)
+	if c.flags.has(flagSlow) {
+		c.underLocked()
+	}
 	if c.flags.has(flagClosed) {
 		c.queue.clear()
 		c.flags &^= flagWriting

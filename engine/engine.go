@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -60,6 +61,11 @@ type Options struct {
 	// DefaultSendBuffer. A single frame larger than the bound is refused.
 	SendBuffer int
 
+	// HighWater and LowWater are the bytes in a connection's queue from which on it
+	// counts as slow, exclusive, and down to which it does until then, inclusive; see
+	// FlowHandler. HighWater 0 means that no connection ever does.
+	HighWater, LowWater int
+
 	// MaxInbound bounds the bytes a handler may leave unconsumed. 0 means no
 	// bound: the handler enforces its own.
 	MaxInbound int
@@ -111,6 +117,9 @@ type registry struct {
 func New(o Options) *Engine {
 	if o.SendBuffer <= 0 {
 		o.SendBuffer = DefaultSendBuffer
+	}
+	if o.HighWater <= 0 {
+		o.HighWater = math.MaxInt
 	}
 	e := &Engine{
 		opts:      o,

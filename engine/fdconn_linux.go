@@ -37,7 +37,7 @@ func (c *fdConn) flushLocked() {
 		var n int
 		var errno syscall.Errno
 		if c.queue.more == nil {
-			p := c.queue.first.Bytes()[c.queue.off:]
+			p := c.queue.lend()
 			c.mu.Unlock()
 			n, errno = write(c.fd, p)
 		} else {
@@ -82,6 +82,8 @@ func (c *fdConn) waitLocked() bool {
 		return false
 	}
 	c.flags = c.flags&^flagWriting | flagWaiting
+	c.queue.lent = 0
+	c.overLocked()
 	err := c.link.(waiter).awaitWritableLocked()
 	if err == nil {
 		return true

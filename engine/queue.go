@@ -16,8 +16,10 @@ type frameQueue struct {
 	first *pool.Frame
 	more  *frameBlock // the blocks behind first, oldest first
 	last  *frameBlock
-	bytes int // not written yet, over all frames
-	off   int // bytes of first written already
+	bytes int   // not written yet, over all frames
+	off   int32 // bytes of first written already
+	lent  int16 // frames at the front that a writer has gathered; see lend
+	loose bool  // some of the frames may be droppable
 }
 
 const blockFrames = 30
@@ -35,6 +37,9 @@ func (q *frameQueue) empty() bool { return q.first == nil }
 
 func (q *frameQueue) push(f *pool.Frame) {
 	q.bytes += f.Len()
+	if f.Droppable() {
+		q.loose = true
+	}
 	if q.first == nil {
 		q.first = f
 		return
@@ -77,23 +82,38 @@ func (q *frameQueue) pop() *pool.Frame {
 // ever otherwise, since no write makes progress on it.
 func (q *frameQueue) advance(n int) {
 	q.bytes -= n
+	q.lent = 0
 	for q.first != nil {
-		left := q.first.Len() - q.off
+		left := q.first.Len() - int(q.off)
 		if n < left {
-			q.off += n
+			q.off += int32(n)
 			return
 		}
 		n -= left
 		q.pop().ReleaseSent()
 	}
+	q.loose = false
 }
 
 // gather fills bufs with the unwritten bytes, oldest first, and returns how many
-// entries it used.
+// entries it used. The frames are lent to the caller until advance.
 func (q *frameQueue) gather(bufs [][]byte) int {
 	if q.first == nil || len(bufs) == 0 {
 		return 0
 	}
+	n := q.gatherAll(bufs)
+	q.lent = int16(n)
+	return n
+}
+
+// lend returns what is left of the first frame, which is lent to the caller until
+// advance.
+func (q *frameQueue) lend() []byte {
+	q.lent = 1
+	return q.first.Bytes()[q.off:]
+}
+
+func (q *frameQueue) gatherAll(bufs [][]byte) int {
 	bufs[0] = q.first.Bytes()[q.off:]
 	n := 1
 	for b := q.more; b != nil; b = b.next {
@@ -113,5 +133,5 @@ func (q *frameQueue) clear() {
 	for q.first != nil {
 		q.pop().Release()
 	}
-	q.bytes = 0
+	q.bytes, q.lent, q.loose = 0, 0, false
 }

@@ -37,6 +37,7 @@ type Buf struct {
 	off    int32        // first byte of the Frame in B
 	static bool         // never pooled, never counted
 	asIs   bool         // of the Frame, see SetNoCompress
+	loose  bool         // of the Frame, see SetDroppable
 	sent   bool         // of the Frame, see ReleaseSent
 	dead   bool         // test builds: released
 
@@ -114,7 +115,7 @@ func (b *Buf) Seal(off int) *Frame {
 		panic(fmt.Sprintf("pool: seal at %d of %d bytes", off, len(b.B)))
 	}
 	b.off = int32(off)
-	b.asIs = false
+	b.asIs, b.loose = false, false
 	b.refs.Store(1)
 	return (*Frame)(b)
 }
@@ -147,6 +148,18 @@ func (f *Frame) SetNoCompress() { f.asIs = true }
 
 // NoCompress reports whether SetNoCompress was called.
 func (f *Frame) NoCompress() bool { return f.asIs }
+
+// SetDroppable marks the frame as one that a full send queue may drop in favour of
+// newer ones, as long as no byte of it has been written. The caller must hold the
+// only reference, and the frame must not be static.
+func (f *Frame) SetDroppable() { f.loose = true }
+
+// Droppable reports whether SetDroppable was called.
+func (f *Frame) Droppable() bool { return f.loose }
+
+// Inherit marks f as other is marked: what takes the place of a frame is treated
+// like it. The duties are those of SetNoCompress.
+func (f *Frame) Inherit(other *Frame) { f.asIs, f.loose = other.asIs, other.loose }
 
 // SetNotify has fn called when the last reference to the frame is given back, with true
 // if a transport has called ReleaseSent by then. The caller must hold the only reference, and
