@@ -42,6 +42,8 @@ type Index struct {
 
 	// atomic
 	nextShard atomic.Uint32
+	rooms     atomic.Int64 // that exist, see RoomCount
+	maxRooms  atomic.Int64 // 0: no limit
 
 	events eventQueue
 }

@@ -97,7 +97,7 @@ func (m *Member) unlinkLocked(i uint32) {
 
 // Join adds the socket to rooms; those it is in already are skipped. A broadcast
 // sees it in all of them or in none. It returns ErrDetached, and joins nothing,
-// if the socket is not attached.
+// if the socket is not attached; or ErrTooManyRooms, see LimitRooms.
 //
 // The index keeps its own copy of a new room's name.
 func (x *Index) Join(m *Member, rooms ...string) error {
@@ -106,6 +106,10 @@ func (x *Index) Join(m *Member, rooms ...string) error {
 	if m.state != stateAttached && m.state != stateConnected {
 		s.mu.Unlock()
 		return ErrDetached
+	}
+	if !x.roomForLocked(m, rooms) {
+		s.mu.Unlock()
+		return ErrTooManyRooms
 	}
 	for _, r := range rooms {
 		x.joinLocked(m, r)
@@ -144,6 +148,7 @@ func (x *Index) joinLocked(m *Member, room string) {
 	} else {
 		if n.room == nil {
 			n.room = newRoom(strings.Clone(room), uint32(i))
+			x.rooms.Add(1)
 			st.setLocked(n.room.name, n)
 		}
 		if !n.room.addLocked(m) {
@@ -195,6 +200,7 @@ func (x *Index) unlinkRoomLocked(st *stripe, m *Member, i uint32) {
 	r.removeLocked(m, i)
 	n := st.names[r.name]
 	if r.count == 0 {
+		x.rooms.Add(-1)
 		n.room = nil
 		st.setLocked(r.name, n)
 	}

@@ -51,6 +51,11 @@ func (x *Index) InRoom(m *Member, room string) bool {
 	s := &x.shards[m.shard]
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return x.inRoomLocked(m, room)
+}
+
+// inRoomLocked is InRoom with the lock of m's shard held.
+func (x *Index) inRoomLocked(m *Member, room string) bool {
 	st := x.stripe(room)
 	st.mu.Lock()
 	defer st.mu.Unlock()
