@@ -179,7 +179,7 @@ func idleSession(tb testing.TB, h Handler) (*wsConn, *engine.Conn) {
 	}
 	client, server := net.Pipe()
 	tb.Cleanup(func() { srv.Close(); client.Close() })
-	s, fail := srv.create(nil, WebSocket, &Handshake{}, &query{eio: "4"})
+	s, fail := srv.create(nil, WebSocket, &Handshake{}, &checked{query: query{eio: "4"}})
 	if fail != nil {
 		tb.Fatal(fail)
 	}

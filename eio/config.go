@@ -127,10 +127,14 @@ type Config struct {
 	// MaxConns bounds the number of sessions. Handshakes beyond it are answered with
 	// HTTP 503. 0 means no limit.
 	MaxConns int
+	// Admission bounds handshakes, by client address and altogether. Default: no limits.
+	Admission Admission
 	// SendBuffer bounds the bytes that wait for one connection, whatever the
 	// transport. The reference has no limit, so that one slow client can take all memory.
 	// Default 4 MiB.
 	SendBuffer int
+	// Flow says when a connection counts as slow, and who is told. Default: nothing.
+	Flow Flow
 	// HTTPCompressionThreshold is the least number of bytes of an answer to a poll that is
 	// compressed, with gzip or deflate, for clients that accept it. Behind a middleware that
 	// wraps the http.ResponseWriter nothing is: it may compress itself. Default 1024.
@@ -230,6 +234,12 @@ func (c Config) normalize() (Config, error) {
 	size("MaxPayload", &c.MaxPayload, DefaultMaxPayload, 1)
 	size("SendBuffer", &c.SendBuffer, DefaultSendBuffer, 1<<10)
 	size("MaxHeaderBytes", &c.MaxHeaderBytes, DefaultMaxHeaderBytes, 1<<10)
+	for _, p := range c.Admission.normalize() {
+		bad("Admission."+p[0], "%s", p[1])
+	}
+	for _, p := range c.Flow.normalize(c.SendBuffer) {
+		bad("Flow."+p[0], "%s", p[1])
+	}
 	if c.MaxPayload > 1<<30 {
 		bad("MaxPayload", "%d is more than 1 GiB", c.MaxPayload)
 	}

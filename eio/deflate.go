@@ -50,7 +50,11 @@ func (srv *Server) Deflate(f *pool.Frame) *pool.Frame {
 	if o == nil || f.NoCompress() {
 		return nil
 	}
-	return codec.NewDeflatedFrame(f.Bytes(), o.Threshold)
+	z := codec.NewDeflatedFrame(f.Bytes(), o.Threshold)
+	if z != nil {
+		z.Inherit(f)
+	}
+	return z
 }
 
 // setDeflate says whether the WebSocket takes and sends compressed messages. It is called

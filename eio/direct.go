@@ -120,11 +120,21 @@ func (d *doorman) Data(c *engine.Conn, p []byte) int {
 	if fail == nil {
 		fail = h.opening.check()
 	}
+	if fail == nil && s == nil && d.srv.admission != nil {
+		peer := peerAddr(c.RemoteAddr())
+		if d.srv.cfg.Admission.isProxy(peer) {
+			return d.handOver(c) // the header with the address is needed
+		}
+		if checked.lease, fail = d.srv.admit(d.srv.cfg.Admission.key(peer)); fail == nil {
+			defer checked.giveBack()
+		}
+	}
 	if fail == nil {
 		if fail = d.accept(c, &h, &checked, s, raw); fail == nil {
 			return n
 		}
 	}
+	checked.giveBack()
 	if d.srv.cfg.OnConnectionError != nil && !badOrigin {
 		return d.handOver(c) // net/http will find the same fault and may block
 	}
@@ -139,7 +149,7 @@ func (d *doorman) accept(c *engine.Conn, h *head, q *checked, s *Session, raw st
 	if begin {
 		hs := &Handshake{raw: raw, addr: c.RemoteAddr(), time: time.Now(), secure: d.secure}
 		var fail *failure
-		if s, fail = srv.create(nil, WebSocket, hs, &q.query); fail != nil {
+		if s, fail = srv.create(nil, WebSocket, hs, q); fail != nil {
 			return fail
 		}
 	}
@@ -185,6 +195,7 @@ func (d *doorman) handOver(c *engine.Conn) int {
 
 // refuse answers a request that failed a check.
 func (d *doorman) refuse(c *engine.Conn, q *checked, f *failure) {
+	d.srv.stats.refuse(f.code)
 	d.srv.log.Debug("eio: request refused", "code", int(f.code), "message", f.text(), "context", f.context.Name, "err", f.err)
 	if q.upgrade {
 		d.answer(c, appendRefusal(nil, f))

@@ -54,7 +54,7 @@ func (e *SizeError) Is(target error) bool { return target == ErrMessageTooBig }
 
 // ErrorCode is the number in an Engine.IO error response.
 //
-// Source: https://github.com/socketio/engine.io, Server.errors. Codes 6 and 7
+// Source: https://github.com/socketio/engine.io, Server.errors. Codes 6 to 9
 // are ours.
 type ErrorCode int
 
@@ -67,6 +67,8 @@ const (
 	CodeUnsupportedProtocol ErrorCode = 5
 	CodeTooManySessions     ErrorCode = 6 // Config.MaxConns reached; HTTP 503
 	CodeShuttingDown        ErrorCode = 7 // after Close or Shutdown; HTTP 503
+	CodeTooManyRequests     ErrorCode = 8 // the address is over a limit of Config.Admission; HTTP 429
+	CodeBusy                ErrorCode = 9 // the server is, see Config.Admission; HTTP 503
 )
 
 var codeMessages = [...]string{
@@ -78,6 +80,8 @@ var codeMessages = [...]string{
 	CodeUnsupportedProtocol: "Unsupported protocol version",
 	CodeTooManySessions:     "Too many sessions",
 	CodeShuttingDown:        "Server is shutting down",
+	CodeTooManyRequests:     "Too many requests",
+	CodeBusy:                "Server is busy",
 }
 
 // String returns the message of the error response.
@@ -93,7 +97,9 @@ func (c ErrorCode) status() int {
 	switch c {
 	case CodeForbidden:
 		return http.StatusForbidden
-	case CodeTooManySessions, CodeShuttingDown:
+	case CodeTooManyRequests:
+		return http.StatusTooManyRequests
+	case CodeTooManySessions, CodeShuttingDown, CodeBusy:
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadRequest
@@ -129,7 +135,8 @@ type ConnectionError struct {
 type ErrorContext struct {
 	// Name is one of the reference's context names: INVALID_ORIGIN,
 	// TRANSPORT_MISMATCH, TRANSPORT_HANDSHAKE_ERROR, ID_GENERATION_ERROR, PROTOCOL_MISMATCH; ours
-	// for a POST body over the limit, PAYLOAD_TOO_LARGE; or empty.
+	// for a POST body over the limit, PAYLOAD_TOO_LARGE, and for Config.Admission
+	// ADDRESS_CONNECTIONS, ADDRESS_RATE, HANDSHAKE_RATE, OVERLOADED; or empty.
 	Name              string
 	Transport         string
 	PreviousTransport string
@@ -138,6 +145,7 @@ type ErrorContext struct {
 	Origin            string
 	Protocol          string
 	PreviousProtocol  string
+	Address           string // as Config.Admission counts it
 	Message           string
 }
 

@@ -62,9 +62,7 @@ func (s *Session) inForm(f *pool.Frame) *pool.Frame {
 		return f
 	}
 	other := codec.NewFrameIn(form, f.Bytes())
-	if f.NoCompress() {
-		other.SetNoCompress()
-	}
+	other.Inherit(f)
 	f.MoveNotify(other)
 	f.Release()
 	return other

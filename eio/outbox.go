@@ -10,6 +10,7 @@ import (
 type outbox struct {
 	frames []*pool.Frame
 	bytes  int
+	loose  int    // how many of frames are droppable
 	park   *park  // the GET that waits, until it has taken its packets
 	post   *post  // the POST in progress
 	script string // immutable: what scripts begin with, if answers to polls are scripts
@@ -53,6 +54,9 @@ func (p *post) interrupt() {
 func (o *outbox) put(f *pool.Frame) {
 	o.frames = append(o.frames, f)
 	o.bytes += f.Len()
+	if f.Droppable() {
+		o.loose++
+	}
 	o.wake(doAnswer)
 }
 
@@ -81,7 +85,7 @@ func (o *outbox) drop() {
 	for _, f := range o.frames {
 		f.Release()
 	}
-	o.frames, o.bytes = nil, 0
+	o.frames, o.bytes, o.loose = nil, 0, 0
 }
 
 // payload moves all packets into one polling payload of the form f, which the caller
@@ -94,7 +98,7 @@ func (o *outbox) payload(reply action, f codec.Form) payload {
 	for _, f := range o.frames {
 		f.ReleaseSent()
 	}
-	o.frames, o.bytes = nil, 0
+	o.frames, o.bytes, o.loose = nil, 0, 0
 	if p.empty() && reply != doClosePoll {
 		p.add(codec.NoopFrame)
 	}

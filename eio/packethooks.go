@@ -119,6 +119,21 @@ func (s *Session) hookedSend(f *pool.Frame, b *engine.Batch) error {
 	return err
 }
 
+// hookedReplacing is SendReplacing. b is nil, or of QueueReplacing.
+func (s *Session) hookedReplacing(f *pool.Frame, b *engine.Batch) (dropped int, err error) {
+	s.created(f)
+	n := packetsIn(f)
+	if b == nil {
+		dropped, err = s.sendReplacing(f)
+	} else {
+		dropped, err = s.queueReplacing(f, b)
+	}
+	if err == nil {
+		s.handed(n, b)
+	}
+	return dropped, err
+}
+
 // hookedVolatile is SendVolatile. b is nil, or of QueueVolatile.
 func (s *Session) hookedVolatile(f *pool.Frame, b *engine.Batch) (taken bool) {
 	f.Retain(1) // to report it afterwards

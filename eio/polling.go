@@ -91,6 +91,7 @@ func (s *Session) takeLocked(out *outbox, reply action) payload {
 	}
 	body := out.payload(reply, s.form())
 	body.packets = n
+	s.outboxFlowLocked()
 	return body
 }
 

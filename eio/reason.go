@@ -14,6 +14,9 @@ const (
 	ForcedClose Reason = "forced close"
 	// PingTimeout: no PONG arrived in time.
 	PingTimeout Reason = "ping timeout"
+	// TooSlow: the connection has been slow for longer than Flow.MaxSlow. The reference
+	// has no such limit and no such reason.
+	TooSlow Reason = "client too slow"
 	// ParseError: a packet or payload could not be decoded.
 	ParseError Reason = "parse error"
 )

@@ -14,6 +14,7 @@ import (
 
 	"github.com/epio-go/epio/codec"
 	"github.com/epio-go/epio/engine"
+	"github.com/epio-go/epio/internal/gcra"
 	"github.com/epio-go/epio/pool"
 )
 
@@ -30,11 +31,17 @@ type Server struct {
 	engine   *engine.Engine
 	notes    *notifier // what is told later, see Hooks
 	sessions *table
+	flows    flows
+	stats    stats
 	polling  openPacket
 	ws       openPacket
 
+	admission  *admission // nil: everybody is admitted
+	corsWarned gcra.Shared
+
 	fallback atomic.Pointer[http.Handler]
 	down     atomic.Bool     // no further handshakes
+	draining atomic.Bool     // the same, but listeners go on
 	life     context.Context // ends with down
 	end      context.CancelFunc
 	closing  sync.Once
@@ -74,12 +81,16 @@ func NewServer(cfg Config, h Handler) (*Server, error) {
 			Portable:   cfg.Portable,
 			Reactor:    cfg.Reactor,
 			SendBuffer: cfg.SendBuffer,
+			HighWater:  cfg.Flow.HighWater,
+			LowWater:   cfg.Flow.LowWater,
 			MaxInbound: max(cfg.maxMessage(), cfg.MaxHeaderBytes) + inboundSlack,
 			Logger:     cfg.Logger,
 		}),
 		listeners: make(map[net.Listener]struct{}),
 	}
 	srv.life, srv.end = context.WithCancel(context.Background())
+	srv.flows.flow = cfg.Flow
+	srv.admission = newAdmission(cfg.Admission)
 	srv.chain = http.HandlerFunc(srv.serve)
 	if cfg.Middleware != nil {
 		srv.chain = cfg.Middleware(srv.chain)
@@ -276,8 +287,8 @@ func (srv *Server) Config() Config { return srv.cfg }
 
 // create makes a session for a handshake that passed all checks, or says why
 // not. r is nil when the server has no hook that would look at it.
-func (srv *Server) create(r *http.Request, t Transport, hs *Handshake, q *query) (*Session, *failure) {
-	if srv.down.Load() {
+func (srv *Server) create(r *http.Request, t Transport, hs *Handshake, c *checked) (*Session, *failure) {
+	if srv.down.Load() || srv.draining.Load() {
 		return nil, &failure{code: CodeShuttingDown}
 	}
 	if !srv.sessions.reserve(srv.cfg.MaxConns) {
@@ -304,7 +315,7 @@ func (srv *Server) create(r *http.Request, t Transport, hs *Handshake, q *query)
 			hs.ctx = context.WithoutCancel(ctx)
 		}
 	}
-	s := newSession(srv, id, t, hs, q)
+	s := newSession(srv, id, t, hs, &c.query)
 	if !srv.sessions.add(s) {
 		if srv.down.Load() {
 			srv.sessions.cancel()
@@ -312,6 +323,9 @@ func (srv *Server) create(r *http.Request, t Transport, hs *Handshake, q *query)
 		}
 		return idFailure(errors.New("eio: session id exists already"))
 	}
+	c.lease.enter(s)
+	c.lease = lease{}
+	srv.stats.opened(t)
 	return s, nil
 }
 

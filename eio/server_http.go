@@ -17,6 +17,7 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	srv.limitBody(w, r)
+	srv.warnCORS(r)
 	if o := srv.cfg.CORS; o != nil {
 		o.set(w.Header(), r.Header.Get("Origin"), r)
 		if r.Method == http.MethodOptions {
@@ -56,6 +57,11 @@ func (srv *Server) serve(w http.ResponseWriter, r *http.Request) {
 		upgrade: isUpgrade(r),
 	}
 	s, fail := srv.verify(&c)
+	if fail == nil && s == nil && srv.admission != nil {
+		if c.lease, fail = srv.admit(srv.cfg.Admission.of(r)); fail == nil {
+			defer c.giveBack()
+		}
+	}
 	if fail == nil && s == nil {
 		fail = srv.allow(r)
 		// A polling transport on an upgrade request is refused after the
@@ -66,13 +72,14 @@ func (srv *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case fail != nil:
+		c.giveBack()
 		srv.refuse(w, r, c.upgrade, fail)
 	case c.upgrade:
 		srv.serveUpgrade(w, r, &c, s)
 	case s != nil:
 		s.servePolling(w, r, &c.query)
 	default:
-		srv.servePollingHandshake(w, r, &c.query)
+		srv.servePollingHandshake(w, r, &c)
 	}
 }
 
@@ -83,9 +90,11 @@ func (srv *Server) matches(r *http.Request) bool {
 }
 
 // servePollingHandshake opens a session and answers with the OPEN packet.
-func (srv *Server) servePollingHandshake(w http.ResponseWriter, r *http.Request, q *query) {
-	s, fail := srv.create(r, Polling, newHandshake(r, isSecure(r)), q)
+func (srv *Server) servePollingHandshake(w http.ResponseWriter, r *http.Request, c *checked) {
+	q := &c.query
+	s, fail := srv.create(r, Polling, newHandshake(r, isSecure(r)), c)
 	if fail != nil {
+		c.giveBack()
 		srv.refuse(w, r, false, fail)
 		return
 	}
@@ -130,7 +139,9 @@ func (srv *Server) refuse(w http.ResponseWriter, r *http.Request, upgrade bool, 
 			return
 		}
 	}
-	if f.code.status() == http.StatusServiceUnavailable {
+	if after := f.retryAfter(); after != "" {
+		w.Header().Set("Retry-After", after)
+	} else if f.code.status() == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "5")
 	}
 	writeBody(w, f.code.status(), "application/json", f.body())
@@ -138,6 +149,7 @@ func (srv *Server) refuse(w http.ResponseWriter, r *http.Request, upgrade bool, 
 
 // report tells the application of a refused request.
 func (srv *Server) report(r *http.Request, f *failure) {
+	srv.stats.refuse(f.code)
 	srv.log.Debug("eio: request refused", "code", int(f.code), "message", f.text(), "context", f.context.Name, "err", f.err)
 	if srv.cfg.OnConnectionError != nil {
 		srv.cfg.OnConnectionError(&ConnectionError{Code: f.code, Message: f.text(), Context: f.context, Request: r, Err: f.err})

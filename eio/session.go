@@ -193,6 +193,10 @@ func (s *Session) finish(e effect) {
 	if e.do.has(doEnd) {
 		end = &ending{e.reason, e.err}
 		s.ending = end
+		s.srv.stats.close(Closing{e.reason, s.m.transport})
+		if s.srv.cfg.Flow.HighWater > 0 {
+			s.srv.flows.forget(s)
+		}
 		if s.busy {
 			s.owed, end = true, nil
 		}
@@ -203,6 +207,9 @@ func (s *Session) finish(e effect) {
 	}
 	if e.do.has(doRemove) {
 		s.srv.sessions.remove(s)
+		if a := s.srv.admission; a != nil {
+			a.leave(s)
+		}
 	}
 	if end != nil {
 		s.tell(end)
@@ -288,6 +295,7 @@ func (s *Session) switchLocked() {
 	s.base64 = s.cand.base64
 	s.setDeflate(s.cand.rd.deflate)
 	s.cand.switched = true
+	s.srv.stats.upgraded.Add(1)
 	s.moved = true
 	s.upgraded(s.m.transport)
 	s.attachLocked(s.cand.conn)
@@ -312,8 +320,9 @@ func (s *Session) attachLocked(c *engine.Conn) {
 		}
 	}
 	waited := len(out.frames) > 0
-	out.frames, out.bytes = nil, 0
+	out.frames, out.bytes, out.loose = nil, 0, 0
 	s.conn.Store(c)
+	s.outboxFlowLocked()
 	if waited {
 		s.awaitDrainLocked(c, nil)
 	}

@@ -139,6 +139,7 @@ func (s *Session) bufferLocked(f *pool.Frame) error {
 		return ErrBufferFull
 	}
 	s.out.put(f)
+	s.outboxFlowLocked()
 	return nil
 }
 

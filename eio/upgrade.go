@@ -20,13 +20,15 @@ import (
 func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, c *checked, s *Session) {
 	o := openingOf(r)
 	if fail := o.check(); fail != nil {
+		c.giveBack()
 		srv.refuse(w, r, true, fail)
 		return
 	}
 	begin := s == nil && c.query.transport == "websocket"
 	if begin {
 		var fail *failure
-		if s, fail = srv.create(r, WebSocket, newHandshake(r, isSecure(r)), &c.query); fail != nil {
+		if s, fail = srv.create(r, WebSocket, newHandshake(r, isSecure(r)), c); fail != nil {
+			c.giveBack()
 			srv.refuse(w, r, true, fail)
 			return
 		}
@@ -228,18 +230,21 @@ func refuseRaw(nc net.Conn, f *failure) {
 }
 
 // appendRefusal appends the answer to a refused upgrade: whatever the code, the
-// status is 400, except for our own 503 and what an opening handshake asks for.
+// status is 400, except for our own 429 and 503 and what an opening handshake asks for.
 func appendRefusal(dst []byte, f *failure) []byte {
 	status := http.StatusBadRequest
 	switch {
 	case f.status != 0:
 		status = f.status
-	case f.code.status() == http.StatusServiceUnavailable:
-		status = http.StatusServiceUnavailable
+	case f.code.status() == http.StatusServiceUnavailable, f.code.status() == http.StatusTooManyRequests:
+		status = f.code.status()
 	}
-	text := f.text()
+	text, header := f.text(), f.header
+	if after := f.retryAfter(); after != "" {
+		header += "Retry-After: " + after + "\r\n"
+	}
 	return fmt.Appendf(dst, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-type: text/html\r\nContent-Length: %d\r\n%s\r\n%s",
-		status, http.StatusText(status), len(text), f.header, text)
+		status, http.StatusText(status), len(text), header, text)
 }
 
 // hooked reports whether a WebSocket request needs user code.
@@ -248,5 +253,6 @@ func (srv *Server) hooked(handshake bool) bool {
 	if c.Middleware != nil || c.OnHeaders != nil || (c.CORS != nil && c.CORS.AllowOrigin != nil) {
 		return true
 	}
-	return handshake && (c.AllowRequest != nil || c.SessionContext != nil || c.GenerateID != nil || c.OnInitialHeaders != nil)
+	return handshake && (c.Admission.hooked() || c.AllowRequest != nil || c.SessionContext != nil || c.GenerateID != nil ||
+		c.OnInitialHeaders != nil)
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // failure is the reason a request is refused.
@@ -19,6 +20,16 @@ type failure struct {
 	// for refused upgrades
 	status int    // of the response; 0: the code's
 	header string // further lines of it, each with its end
+
+	retry time.Duration // when it makes sense to try again; 0: unknown
+}
+
+// retryAfter returns retry in whole seconds, rounded up, or "".
+func (f *failure) retryAfter() string {
+	if f.retry <= 0 {
+		return ""
+	}
+	return strconv.Itoa(int((f.retry + time.Second - 1) / time.Second))
 }
 
 func (f *failure) text() string {
@@ -48,6 +59,8 @@ type checked struct {
 	method  string
 	origin  string
 	upgrade bool // asks for a WebSocket
+
+	lease lease // of a handshake that was admitted
 }
 
 // verify makes the checks that need no user code, in the reference's order. It
@@ -68,6 +81,9 @@ func (srv *Server) verify(c *checked) (*Session, *failure) {
 	}
 	if q.transport == "websocket" && !c.upgrade {
 		return nil, &failure{code: CodeBadRequest, context: ErrorContext{Name: "TRANSPORT_HANDSHAKE_ERROR"}}
+	}
+	if srv.draining.Load() {
+		return nil, &failure{code: CodeShuttingDown} // a whole herd may be coming: no hooks are asked
 	}
 	return nil, nil
 }

@@ -78,10 +78,16 @@ func (srv *Server) serveWebTransport(w http.ResponseWriter, r *http.Request, acc
 	c := checked{query: parseQuery(r.URL.RawQuery), method: r.Method, origin: r.Header.Get("Origin")}
 	handshake := c.query.sid == ""
 	fail := srv.verifyWebTransport(&c)
+	if fail == nil && handshake && srv.admission != nil {
+		if c.lease, fail = srv.admit(srv.cfg.Admission.of(r)); fail == nil {
+			defer c.giveBack()
+		}
+	}
 	if fail == nil && handshake {
 		fail = srv.allow(r)
 	}
 	if fail != nil {
+		c.giveBack()
 		srv.refuse(w, r, false, fail)
 		return
 	}
@@ -91,7 +97,8 @@ func (srv *Server) serveWebTransport(w http.ResponseWriter, r *http.Request, acc
 		srv.log.Debug("eio: no WebTransport session", "err", err)
 		return
 	}
-	if fail := srv.beginWebTransport(session, r, handshake); fail != nil {
+	if fail := srv.beginWebTransport(session, r, &c, handshake); fail != nil {
+		c.giveBack()
 		session.Close()
 		srv.report(r, fail)
 	}
@@ -102,7 +109,7 @@ func (srv *Server) serveWebTransport(w http.ResponseWriter, r *http.Request, acc
 func (srv *Server) verifyWebTransport(c *checked) *failure {
 	q := &c.query
 	switch {
-	case srv.down.Load():
+	case srv.down.Load(), srv.draining.Load() && q.sid == "":
 		return &failure{code: CodeShuttingDown}
 	case !slices.Contains(srv.cfg.Transports, "webtransport"), q.transport != "" && q.transport != "webtransport":
 		return &failure{code: CodeUnknownTransport, context: ErrorContext{Transport: q.transport}}
@@ -135,7 +142,7 @@ func (srv *Server) upgradable(sid string) (*Session, *failure) {
 
 // beginWebTransport reads the OPEN packet and does what it asks for. allowed says that the
 // application has agreed to a new session. It blocks, for UpgradeTimeout at most.
-func (srv *Server) beginWebTransport(session WebTransportSession, r *http.Request, allowed bool) *failure {
+func (srv *Server) beginWebTransport(session WebTransportSession, r *http.Request, c *checked, allowed bool) *failure {
 	bad := func(err error) *failure {
 		return &failure{code: CodeBadRequest, context: ErrorContext{Name: "TRANSPORT_HANDSHAKE_ERROR", Transport: "webtransport"}, err: err}
 	}
@@ -163,7 +170,8 @@ func (srv *Server) beginWebTransport(session WebTransportSession, r *http.Reques
 	if !allowed {
 		return bad(errors.New("eio: a sid in the request, but none in the OPEN packet"))
 	}
-	s, fail := srv.create(r, WebTransport, newHandshake(r, true), &query{eio: "4"})
+	c.query = query{eio: "4"} // whatever else it had
+	s, fail := srv.create(r, WebTransport, newHandshake(r, true), c)
 	if fail != nil {
 		return fail
 	}
