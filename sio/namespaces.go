@@ -302,8 +302,8 @@ func (n *Namespace) Delete() error {
 func (n *Namespace) ready() {
 	n.connectedAdapter()
 	n.announced.Do(func() {
-		if n.srv.root == nil {
-			return // it is being made
+		if n.srv.root == nil || n == n.srv.root {
+			return // there cannot be hooks yet, or none for "/"
 		}
 		for _, fn := range n.srv.root.tbl.load().created.fns {
 			if err := protected(func() error { fn(n); return nil }); err != nil {

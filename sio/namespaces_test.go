@@ -426,3 +426,16 @@ func TestNamespaceMakesNothing(t *testing.T) {
 		p.want(`42/t/1,["from outside"]`)
 	})
 }
+
+// "/" is there before anybody could be told of it.
+func TestOnNamespaceLeavesOutTheRoot(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := memory(t, Config{})
+		told := make(chan string, 10)
+		r.srv.OnNamespace(func(n *Namespace) { told <- n.Name() })
+		r.srv.Of("/")
+		r.join()
+		r.srv.Of("/a")
+		wantFrom(t, told, "/a")
+	})
+}
