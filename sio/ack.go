@@ -137,9 +137,11 @@ func Gather[T any](ctx context.Context, to Callee, event string, args ...any) it
 			limit = timer.C
 		}
 		t.timeout = wait
+		seen := observeAcks(t.ns.srv, event)
 		g := newGathering()
 		defer g.drop()
 		if err := t.gather(g, event, args); err != nil {
+			seen.answer("", err)
 			yield(Answer[T]{}, err)
 			return
 		}
@@ -154,28 +156,32 @@ func Gather[T any](ctx context.Context, to Callee, event string, args ...any) it
 				case <-limit:
 					silent := g.stop()
 					for item, ok := g.next(); ok; item, ok = g.next() { // in the meantime
-						if !answer(item, yield) {
+						if !answer(item, &seen, yield) {
 							return
 						}
 					}
 					for _, s := range silent {
+						seen.answer(s.id, ErrAckTimeout)
 						if !yield(Answer[T]{ID: s.id}, ErrAckTimeout) {
 							return
 						}
 					}
 					for range g.missing() { // on other servers
+						seen.answer("", ErrAckTimeout)
 						if !yield(Answer[T]{}, ErrAckTimeout) {
 							return
 						}
 					}
 					return
 				case <-ctx.Done():
-					yield(Answer[T]{}, fmt.Errorf("sio: %q: %w", event, context.Cause(ctx)))
+					err := fmt.Errorf("sio: %q: %w", event, context.Cause(ctx))
+					seen.answer("", err)
+					yield(Answer[T]{}, err)
 					return
 				}
 				continue
 			}
-			if !answer(item, yield) {
+			if !answer(item, &seen, yield) {
 				return
 			}
 		}
@@ -183,9 +189,10 @@ func Gather[T any](ctx context.Context, to Callee, event string, args ...any) it
 }
 
 // answer decodes an answer and hands it out. It takes i.
-func answer[T any](i gathered, yield func(Answer[T], error) bool) bool {
+func answer[T any](i gathered, seen *ackObserver, yield func(Answer[T], error) bool) bool {
 	a := Answer[T]{ID: i.id}
 	err := i.decode(&a.Value)
+	seen.answer(i.id, err)
 	return yield(a, err)
 }
 
@@ -207,7 +214,7 @@ func (t *Target) gather(g *gathering, event string, args []any) error {
 		}
 		g.Count(1)
 		g.servers(1)
-		if err := s.emit(event, int64(g.id), args, t.flags&^adapter.Volatile); err != nil {
+		if err := s.emitAs(event, int64(g.id), args, t.flags&^adapter.Volatile, t.full.policy(s.c.srv)); err != nil {
 			if errors.Is(err, ErrClosed) {
 				err = s.cause()
 			}
@@ -223,6 +230,7 @@ func (t *Target) gather(g *gathering, event string, args []any) error {
 			return err
 		}
 		n, err := ns.connectedAdapter().BroadcastWithAck(b, b.opts(), g)
+		b.observe(err)
 		b.finish()
 		if err != nil {
 			return &PublishError{Event: event, Err: err}

@@ -141,6 +141,8 @@ func (srv *Server) ID() string { return srv.id }
 // Config returns the configuration, with the defaults filled in.
 func (srv *Server) Config() Config {
 	c := srv.cfg
+	flow := c.Engine.Flow
 	c.Engine = srv.engine.Config()
+	c.Engine.Flow.OnSlow, c.Engine.Flow.OnFast = flow.OnSlow, flow.OnFast // without those of c
 	return c
 }

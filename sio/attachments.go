@@ -50,7 +50,7 @@ func (r *incomplete) Expire(*engine.Timer) {
 	c := r.c
 	now, limit := c.srv.engine.Engine().Wheel().Now(), c.srv.cfg.AttachmentTimeout
 	c.mu.Lock()
-	if c.load.held && r.since != 0 {
+	if (c.load.held || c.load.throttled) && r.since != 0 {
 		r.since = max(now, 1) // it is us who do not read
 	}
 	late := false
@@ -90,13 +90,13 @@ func (srv *Server) warnAttachments(event string, f *pool.Frame) {
 // warnAnswer is warnAttachments for the answer to m.
 func (m *Message) warnAnswer(f *pool.Frame) {
 	if n := codec.AttachmentsIn(f.Bytes()); n > codec.DefaultMaxAttachments {
-		m.s.ns.srv.warnMany("answer to", string(m.in.Event()), n)
+		m.s.ns.srv.warnMany("answer", string(m.in.Event()), n)
 	}
 }
 
-func (srv *Server) warnMany(what, event string, n int) {
+func (srv *Server) warnMany(kind, event string, n int) {
 	m := &srv.warned
-	key := what + " " + event
+	key := kind + " " + event
 	m.mu.Lock()
 	_, again := m.events[key]
 	again = again || len(m.events) >= maxWarned
@@ -109,6 +109,6 @@ func (srv *Server) warnMany(what, event string, n int) {
 	m.mu.Unlock()
 	if !again {
 		srv.log.Warn("sio: more attachments than JavaScript clients of today accept by default; they end the connection",
-			what, event, "attachments", n, "limit", codec.DefaultMaxAttachments)
+			"kind", kind, "event", event, "attachments", n, "limit", codec.DefaultMaxAttachments)
 	}
 }

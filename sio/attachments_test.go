@@ -83,6 +83,29 @@ func TestAttachmentTimeout(t *testing.T) {
 	}
 }
 
+// Nor is it while Rates slow it down.
+func TestAttachmentTimeoutWhileSlowedDown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := memory(t, Config{
+			AttachmentTimeout: time.Second,
+			Rates:             Rates{Events: Rate{PerSecond: 0.1, Burst: 1}, WhenOver: SlowDownWhenOver},
+			Engine:            eio.Config{PingInterval: time.Hour},
+		})
+		seen := make(chan int, 1)
+		r.srv.Handle("up", HandlerFunc(func(_ context.Context, _ *Socket, m *Message) error { seen <- m.Attachments(); return nil }))
+		p, s := r.join()
+		p.send(`42["x"]`, `42["x"]`) // one is ahead of its time
+		p.send(unfinished(1))
+		synctest.Wait()
+		if l := loadOf(s); !l.throttled {
+			t.Fatalf("load %+v", l)
+		}
+		s.c.partial() // as if the header had been read just before the pause
+		p.sendBinary("x")
+		wantFrom(t, seen, 1)
+	})
+}
+
 // While nobody reads the connection, its client is not to blame.
 func TestAttachmentTimeoutWhilePaused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -151,9 +174,9 @@ func TestManyAttachmentsAreWarnedOf(t *testing.T) {
 		p.send(`421["ask"]`)
 		synctest.Wait()
 		count("more attachments", 3)
-		r.wantLog("event=many attachments=11 limit=10")
+		r.wantLog("kind=event event=many attachments=11 limit=10")
 		r.wantLog("event=all attachments=300")
-		r.wantLog(`"answer to"=ask`)
+		r.wantLog("kind=answer event=ask")
 
 		for i := range maxWarned + 10 {
 			must(t, s.Emit(fmt.Sprint("e", i), many(11)...))

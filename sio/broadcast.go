@@ -7,6 +7,7 @@ import (
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/codec"
 	"github.com/epio-go/epio/engine"
+	"github.com/epio-go/epio/pool"
 )
 
 // broadcast is one event on its way to many sockets: the adapter's Packet. It is
@@ -27,6 +28,10 @@ type broadcast struct {
 	mark     hash   // what clients may take for an offset, 0 for nothing
 	err      error  // of Encode, or of the delivery to a single socket
 
+	policy    FullPolicy
+	losses    losses
+	receivers int
+
 	acks     *gathering // collects acknowledgements; nil without
 	ackID    uint64
 	outgoing bool // reached is wanted, of all sockets
@@ -46,8 +51,13 @@ func (b *broadcast) Args() []any { return b.args }
 // that is waited for, or negative. Of the flags, Volatile and NoCompress matter;
 // a volatile event has no acknowledgement.
 func (s *Socket) emit(event string, id int64, args []any, flags adapter.Flags) error {
+	return s.emitAs(event, id, args, flags, s.c.srv.cfg.WhenFull)
+}
+
+// emitAs is emit with a policy for full buffers.
+func (s *Socket) emitAs(event string, id int64, args []any, flags adapter.Flags, p FullPolicy) error {
 	if s.resume != nil && id < 0 {
-		return s.emitResumable(event, args, flags)
+		return s.emitResumable(event, args, flags, p)
 	}
 	if s.state.Load() == gone {
 		return ErrClosed
@@ -60,18 +70,37 @@ func (s *Socket) emit(event string, id int64, args []any, flags adapter.Flags) e
 	if flags.Has(adapter.NoCompress) {
 		f.SetNoCompress()
 	}
-	s.sendOutgoing(event, args)
-	if flags.Has(adapter.Volatile) {
-		if s.state.Load() == gone {
-			f.Release()
-			return ErrClosed
-		}
-		if !s.c.sess.SendVolatile(f) {
-			return ErrDropped
-		}
-		return nil
+	if p == DropOldestWhenFull && id < 0 {
+		f.SetDroppable()
 	}
-	return s.send(f)
+	s.sendOutgoing(event, args)
+	size := f.Len()
+	if flags.Has(adapter.Volatile) {
+		err = s.sendVolatile(f)
+	} else {
+		err = s.sendFull(f, p)
+	}
+	if err == ErrBufferFull {
+		s.c.srv.dropped(s, 1)
+	}
+	if s.c.srv.cfg.Hooks.Emit != nil {
+		s.emitted(event, size, err)
+	}
+	return err
+}
+
+// sendVolatile sends f if it can leave at once. It takes f.
+func (s *Socket) sendVolatile(f *pool.Frame) error {
+	if s.state.Load() == gone {
+		f.Release()
+		return ErrClosed
+	}
+	size := f.Len()
+	if !s.c.sess.SendVolatile(f) {
+		return ErrDropped
+	}
+	s.c.srv.traffic.sent(s.c, 1, size)
+	return nil
 }
 
 // sendOutgoing calls the outgoing catch-alls.
@@ -86,29 +115,52 @@ func (s *Socket) sendOutgoing(event string, args []any) {
 
 // broadcast sends an event to the selected sockets.
 func (t *Target) broadcast(event string, args []any) error {
+	full, err := t.spread(event, args)
+	switch {
+	case full == 0:
+		return err
+	case err == nil:
+		return &FullError{full}
+	}
+	return errors.Join(err, &FullError{full})
+}
+
+// spread is broadcast. With ReportWhenFull it returns how many sockets' buffers were full,
+// unless Strict has the error say so.
+func (t *Target) spread(event string, args []any) (full int, err error) {
 	if t.ns.match != nil {
 		var errs []error // one child's trouble is not the others'
 		for _, child := range t.ns.srv.children(t.ns) {
 			c := *t
 			c.ns = child
-			if err := c.broadcast(event, args); err != nil {
+			n, err := c.spread(event, args)
+			full += n
+			if err != nil {
 				errs = append(errs, err)
 			}
 		}
-		return errors.Join(errs...)
+		return full, errors.Join(errs...)
 	}
 	b, err := t.newBroadcast(event, args, nil)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if err = t.ns.connectedAdapter().Broadcast(b, b.opts()); b.err != nil {
+	err = t.ns.connectedAdapter().Broadcast(b, b.opts())
+	if b.err != nil { // it cannot be encoded: nobody got it
 		err = b.err
-	} else if err != nil {
+		b.finish()
+		return 0, err
+	}
+	b.observe(err)
+	if err != nil {
 		err = &PublishError{Event: event, Err: err}
+	}
+	if b.policy == ReportWhenFull && !t.strict {
+		full = b.losses.full
 	}
 	err = b.undelivered(err)
 	b.finish()
-	return err
+	return full, err
 }
 
 // deliverLocal sends an event that came from another server to this server's
@@ -123,6 +175,7 @@ func (t *Target) deliverLocal(event string, args []any, ack func(id string, arg 
 		return 0, err
 	}
 	n := t.ns.index.Broadcast(b, b.opts())
+	b.observe(nil)
 	b.finish()
 	if g != nil {
 		g.Count(n)
@@ -160,6 +213,9 @@ func (t *Target) newBroadcast(event string, args []any, g *gathering) (*broadcas
 		if t.flags.Has(adapter.NoCompress) {
 			f.SetNoCompress()
 		}
+		if b.policy == DropOldestWhenFull && g == nil {
+			f.SetDroppable()
+		}
 		b.forms.variants[codec.FormPlain].frame = f
 	}
 	return b, nil
@@ -173,6 +229,7 @@ func (t *Target) prepareBroadcast(event string, args []any, g *gathering) (*broa
 		b.ackID = t.ns.ackID.Add(1) - 1
 		g.id = b.ackID
 	}
+	b.policy = t.full.policy(t.ns.srv)
 	b.outgoing = len(t.ns.tbl.load().outgoing.fns) > 0
 	if codec.Reserved(event) {
 		b.finish()
@@ -193,6 +250,9 @@ func (b *broadcast) finish() {
 	b.forms.release()
 	if b.bare != nil {
 		b.bare.release()
+	}
+	if len(b.losses.list) > 0 {
+		b.losses.tell(b.target.ns.srv)
 	}
 	for _, s := range b.reached {
 		s.sendOutgoing(b.event, b.args)
@@ -219,7 +279,9 @@ func (r *receiver) Deliver(p adapter.Packet, batch adapter.Batch) bool {
 			}
 			return false
 		}
-		if b.outgoing || len(s.ownHandlers().outgoing.fns) > 0 {
+		b.receivers++
+		// Who sends to one socket tells its outgoing catch-alls.
+		if b.target.only == nil && (b.outgoing || len(s.ownHandlers().outgoing.fns) > 0) {
 			b.reached = append(b.reached, s)
 		}
 		return true
@@ -247,6 +309,7 @@ func (r *receiver) Deliver(p adapter.Packet, batch adapter.Batch) bool {
 		b.acks.missed(s)
 		return false
 	}
+	b.receivers++
 	if b.outgoing || len(s.ownHandlers().outgoing.fns) > 0 {
 		b.reached = append(b.reached, s)
 	}

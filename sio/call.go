@@ -39,10 +39,15 @@ func Call[T any](ctx context.Context, to Callee, event string, args ...any) (T, 
 
 // callOne is Call for a target of one socket on this server.
 func callOne[T any](ctx context.Context, t *Target, event string, args []any) (v T, err error) {
+	if ctx.Err() != nil { // nobody would hear the answer
+		return v, fmt.Errorf("sio: %q: %w", event, context.Cause(ctx))
+	}
+	seen := observeAcks(t.ns.srv, event)
 	i, err := t.call(ctx, event, args)
 	if err == nil {
 		err = i.decode(&v)
 	}
+	seen.answer(t.only.id, err)
 	return v, err
 }
 
@@ -87,9 +92,6 @@ func (w *waiter) failed(s *Socket, err error) {
 // call sends the event to the target's one socket and waits for the answer, which the caller
 // has to decode.
 func (t *Target) call(ctx context.Context, event string, args []any) (gathered, error) {
-	if ctx.Err() != nil { // nobody would hear the answer
-		return gathered{}, fmt.Errorf("sio: %q: %w", event, context.Cause(ctx))
-	}
 	s := t.only
 	pool := &s.c.srv.waiters
 	w := pool.get()
@@ -98,7 +100,7 @@ func (t *Target) call(ctx context.Context, event string, args []any) (gathered, 
 		pool.put(w)
 		return gathered{}, s.cause()
 	}
-	if err := s.emit(event, int64(id), args, t.flags&^adapter.Volatile); err != nil {
+	if err := s.emitAs(event, int64(id), args, t.flags&^adapter.Volatile, t.full.policy(s.c.srv)); err != nil {
 		if s.unexpect(id) == nil {
 			<-w.done // the socket left, or its client guesses ids
 			w.got.drop()

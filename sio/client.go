@@ -28,6 +28,7 @@ type client struct {
 	load  load
 	ended bool
 
+	limit  *limiter        // immutable after open; nil unless Config.Rates limits something
 	broken *ViolationError // set before the session is closed for it
 }
 
@@ -35,7 +36,9 @@ type client struct {
 type load struct {
 	events, bytes int32
 	calls         int32 // acknowledgements that are waited for
-	held          bool  // the session is paused
+	held          bool  // the session is paused because of them
+	throttled     bool  // the session is paused because of Rates
+	leaving       bool  // the session is to be closed when nothing waits any more
 }
 
 // whileCalling is how many times the usual limits may be exceeded while an
@@ -62,6 +65,9 @@ func (h *sessions) Open(sess *eio.Session) {
 	srv := (*Server)(h)
 	c := &client{srv: srv, sess: sess, dec: srv.cfg.Parser.NewDecoder(&srv.cfg.Limits)}
 	c.timer = &connectTimer{c: c}
+	if srv.rates.on() {
+		c.limit = newLimiter(c)
+	}
 	sess.SetData(c)
 	w := srv.engine.Engine().Wheel()
 	c.timer.Init(w, c.timer)
@@ -74,6 +80,7 @@ func (h *sessions) Open(sess *eio.Session) {
 // Message implements eio.Handler.
 func (h *sessions) Message(sess *eio.Session, data []byte, binary bool) {
 	c := sess.Data().(*client)
+	c.srv.traffic.received(c, len(data))
 	var in *codec.In
 	var err error
 	if binary {
@@ -98,7 +105,9 @@ func (h *sessions) Message(sess *eio.Session, data []byte, binary bool) {
 // Close implements eio.Handler.
 func (h *sessions) Close(sess *eio.Session, r eio.Reason, err error) {
 	c := sess.Data().(*client)
-	if err != nil {
+	if r := Reason(r); r == SlowClient || r == TooSlow {
+		c.srv.log.Warn("sio: slow connection closed", "remote", c.remote(), "reason", string(r))
+	} else if err != nil {
 		c.srv.log.Debug("sio: connection closed", "remote", c.remote(), "reason", string(r), "err", err)
 	}
 	c.dec.Close()
@@ -114,6 +123,9 @@ func (h *sessions) Close(sess *eio.Session, r eio.Reason, err error) {
 	}
 	if rest != nil {
 		rest.Stop()
+	}
+	if c.limit != nil {
+		c.limit.timer.Stop()
 	}
 	for _, s := range all {
 		s.leave(Reason(r))
@@ -155,7 +167,9 @@ func (c *client) packet(in *codec.In) {
 			c.violation(errNotJoined)
 		}
 	case in.Type == codec.Event:
-		s.push(in)
+		if c.limit == nil || c.admit(s, in) {
+			s.push(in)
+		}
 	case in.Type == codec.Ack:
 		s.acknowledged(in)
 	case in.Type == codec.Disconnect:
@@ -182,6 +196,9 @@ func (c *client) connect(in *codec.In) {
 
 // join starts joining the namespace nsp, which is borrowed. auth is a clone, or nil.
 func (c *client) join(nsp []byte, auth *codec.In) {
+	if c.limit != nil && !c.admitJoin() {
+		return
+	}
 	c.mu.Lock()
 	var err error
 	switch {
@@ -294,6 +311,7 @@ func (c *client) handled(size int) {
 	c.load.events--
 	c.load.bytes -= int32(size)
 	c.resumeLocked()
+	c.leaveLocked()
 }
 
 // calling accounts for n more (or fewer) acknowledgements that are waited for.
@@ -302,6 +320,7 @@ func (c *client) calling(n int) {
 	defer c.mu.Unlock()
 	c.load.calls += int32(n)
 	c.resumeLocked()
+	c.leaveLocked()
 }
 
 // resumeLocked reads again once half of the limit is free. The session is told
@@ -309,7 +328,9 @@ func (c *client) calling(n int) {
 func (c *client) resumeLocked() {
 	if c.load.held && !c.excessLocked(2) {
 		c.load.held = false
-		c.sess.Resume()
+		if !c.load.throttled {
+			c.sess.Resume()
+		}
 	}
 }
 
@@ -322,13 +343,9 @@ func (c *client) excessLocked(div int) bool {
 	return int(c.load.events) > c.srv.cfg.QueueEvents*f/div || int(c.load.bytes) > c.srv.cfg.QueueBytes*f/div
 }
 
-// full deals with a packet that did not fit into the send buffer. It may be
-// called with an index lock held.
-func (c *client) full() {
-	if c.srv.cfg.WhenFull == CloseWhenFull {
-		go c.sess.Discard(eio.Reason(SlowClient))
-	}
-}
+// full closes a connection whose send buffer is full. It may be called with an index
+// lock held.
+func (c *client) full() { go c.sess.Discard(eio.Reason(SlowClient)) }
 
 // context returns the parent of the sockets' contexts.
 func (c *client) context() context.Context {

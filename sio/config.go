@@ -54,8 +54,23 @@ type Config struct {
 	QueueBytes  int
 
 	// WhenFull says what happens when a packet does not fit into
-	// Engine.SendBuffer any more. Default CloseWhenFull.
+	// Engine.SendBuffer any more. Default CloseWhenFull. Target.WhenFull decides for
+	// one emit.
 	WhenFull FullPolicy
+
+	// OnSlow and OnFast are told when a connection becomes slow, and fast again, by the
+	// marks of Engine.Flow, which they need: once for each of its connected sockets, with
+	// the bytes that wait for the connection. They run on a goroutine of their own, under no lock, and may block;
+	// see eio.Flow. Engine.Flow.MaxSlow closes connections that stay slow.
+	OnSlow, OnFast func(s *Socket, buffered int)
+
+	// Rates bounds what one connection may do in a second. Default: no limits.
+	Rates Rates
+
+	// MaxRooms bounds the rooms one socket may be in, its own not counted: Join returns
+	// ErrTooManyRooms, Target.Join leaves the socket out. Default 0: no limit, as in
+	// the reference.
+	MaxRooms int
 
 	// MaxNamespaces bounds the namespaces one connection may have joined.
 	// Default 1000.
@@ -81,6 +96,14 @@ type Config struct {
 	// Adapter makes the adapter of each namespace. Default adapter.MemoryFactory.
 	Adapter adapter.Factory
 
+	// Hooks observe what the server does, for metrics and tracing. Those that are nil
+	// cost nothing.
+	Hooks Hooks
+
+	// CountTraffic has Stats count packets and bytes, at the price of two atomic
+	// additions a packet.
+	CountTraffic bool
+
 	// Recovery switches on connection state recovery. The adapter must offer it
 	// (adapter.Recovery): the default one does, and networked ones whose broker keeps
 	// a log. nil, the default, is off.
@@ -99,17 +122,6 @@ type Config struct {
 	// protocol violations. nil discards.
 	Logger *slog.Logger
 }
-
-// FullPolicy says what to do with a connection whose send buffer is full.
-type FullPolicy uint8
-
-const (
-	// CloseWhenFull closes the connection with the reason SlowClient. The client
-	// reconnects and starts afresh, which no silent gap would tell it to do.
-	CloseWhenFull FullPolicy = iota
-	// DropWhenFull drops the packet; Emit returns ErrBufferFull.
-	DropWhenFull
-)
 
 // normalize fills in defaults and returns every problem, joined.
 func (c Config) normalize() (Config, error) {
@@ -150,9 +162,13 @@ func (c Config) normalize() (Config, error) {
 	positive("QueueEvents", &c.QueueEvents, DefaultQueueEvents)
 	positive("QueueBytes", &c.QueueBytes, DefaultQueueBytes)
 	positive("MaxNamespaces", &c.MaxNamespaces, DefaultMaxNamespaces)
-	if c.WhenFull > DropWhenFull {
+	if c.WhenFull > ReportWhenFull {
 		bad("WhenFull", "%d is not a policy", c.WhenFull)
 	}
+	if (c.OnSlow != nil || c.OnFast != nil) && c.Engine.Flow.HighWater == 0 {
+		bad("OnSlow", "needs Engine.Flow.HighWater")
+	}
+	c.normalizeRates(bad)
 	if c.Limits.MaxAttachments < 0 || c.Limits.MaxAttachmentBytes < 0 || c.Limits.MaxDepth < 0 {
 		bad("Limits", "%+v has a negative limit", c.Limits)
 	}

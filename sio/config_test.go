@@ -15,7 +15,8 @@ import (
 func TestAllConfigProblemsAreReportedTogether(t *testing.T) {
 	cfg := Config{
 		ConnectTimeout: -1, AckTimeout: -1, AttachmentTimeout: -1, QueueEvents: -1, QueueBytes: -1, MaxNamespaces: -1,
-		WhenFull: 7, Limits: codec.Limits{MaxDepth: -1},
+		WhenFull: 7, Limits: codec.Limits{MaxDepth: -1}, MaxRooms: -1, OnSlow: func(*Socket, int) {},
+		Rates:  Rates{Events: Rate{PerSecond: -1}, Joins: Rate{Burst: -1}, WhenOver: 7},
 		Engine: eio.Config{Path: "nope", PingInterval: -1, MaxPayload: -1, SendBuffer: -1},
 	}
 	srv, err := New(cfg)
@@ -44,7 +45,8 @@ func TestAllConfigProblemsAreReportedTogether(t *testing.T) {
 	walk(err)
 	want := []string{
 		"AckTimeout", "AttachmentTimeout", "ConnectTimeout", "Engine.MaxPayload", "Engine.Path", "Engine.PingInterval", "Engine.SendBuffer",
-		"Limits", "MaxNamespaces", "QueueBytes", "QueueEvents", "WhenFull",
+		"Limits", "MaxNamespaces", "MaxRooms", "OnSlow", "QueueBytes", "QueueEvents", "Rates.Events", "Rates.Joins",
+		"Rates.WhenOver", "WhenFull",
 	}
 	if fields := slices.Sorted(maps.Keys(got)); !slices.Equal(fields, want) {
 		t.Errorf("got %q, want %q", fields, want)

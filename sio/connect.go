@@ -38,6 +38,7 @@ func (h *Handshake) Engine() *eio.Handshake { return h.s.c.sess.Handshake() }
 // answers. It runs on the socket's goroutine before any of its events.
 func (s *Socket) connect() {
 	srv := s.c.srv
+	start := srv.connectStart()
 	if s.ns == nil {
 		err := protected(func() error {
 			if s.ns = srv.resolve(s.Context(), s); s.ns == nil {
@@ -47,6 +48,7 @@ func (s *Socket) connect() {
 		})
 		if err != nil {
 			s.refuse(err)
+			s.connectEnd(start, err)
 			return
 		}
 		s.c.mu.Lock()
@@ -60,6 +62,7 @@ func (s *Socket) connect() {
 	}
 	if err != nil {
 		s.refuse(err)
+		s.connectEnd(start, err)
 		s.detach()
 		if s.resume != nil {
 			s.ns.rec.free(s, s.resume.pid)
@@ -69,6 +72,7 @@ func (s *Socket) connect() {
 	}
 	s.admitted = true
 	s.c.joined()
+	s.connectEnd(start, nil)
 	for _, fn := range s.ns.tbl.load().connect.fns {
 		if err := s.protect("connect handler", func() error { return fn(s.Context(), s) }); err != nil {
 			s.report(&EventError{Event: "connect", Err: err})
@@ -184,6 +188,7 @@ func (s *Socket) refuse(err error) {
 	if e, ok := errors.AsType[*Error](err); ok {
 		text, data = e.Message, e.Data
 	} else if p, ok := errors.AsType[*PanicError](err); ok {
+		s.panicked("connect middleware", p)
 		log.Error("sio: connect middleware panicked", "namespace", s.nsp, "panic", p.Value, "stack", string(p.Stack))
 	}
 	f, encErr := s.encodeRefusal(text, data)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/codec"
 	"github.com/epio-go/epio/eio"
 )
@@ -21,6 +22,9 @@ var (
 	// ErrDropped is returned by Emit for a volatile packet that could not leave at
 	// once.
 	ErrDropped = errors.New("sio: volatile packet dropped")
+
+	// ErrTooManyRooms is returned by Join, see Config.MaxRooms.
+	ErrTooManyRooms = adapter.ErrTooManyRooms
 
 	// ErrAckTimeout says that a client did not acknowledge in time.
 	ErrAckTimeout = errors.New("sio: acknowledgement timed out")

@@ -61,9 +61,7 @@ func (f *forms) in(form codec.Form, srv *Server) *variant {
 	}
 	if form&codec.FormDeflated == 0 {
 		v.frame = codec.NewFrameIn(form, plain.Bytes())
-		if plain.NoCompress() {
-			v.frame.SetNoCompress()
-		}
+		v.frame.Inherit(plain)
 		return v
 	}
 	base := f.in(form&^codec.FormDeflated, srv).frame
@@ -73,6 +71,9 @@ func (f *forms) in(form codec.Form, srv *Server) *variant {
 	}
 	return v
 }
+
+// plain returns the plain form, or nil when nobody on this server listens.
+func (f *forms) plain() *pool.Frame { return f.variants[codec.FormPlain].frame }
 
 // release gives up all frames.
 func (f *forms) release() {
@@ -90,19 +91,22 @@ func (s *Socket) queueBroadcast(b *broadcast, batch *engine.Batch, volatile bool
 		all = b.withoutOffset()
 	}
 	f := all.in(form, s.c.srv).share()
-	ok, err := true, error(nil)
-	switch {
-	case volatile && form == codec.FormPlain:
-		ok = sess.QueueVolatile(f, batch)
-	case volatile:
-		ok = sess.QueueFormVolatile(f, batch)
-	case form == codec.FormPlain:
-		err = sess.Queue(f, batch)
-	default:
-		err = sess.QueueForm(f, batch)
+	if volatile {
+		ok := false
+		if form == codec.FormPlain {
+			ok = sess.QueueVolatile(f, batch)
+		} else {
+			ok = sess.QueueFormVolatile(f, batch)
+		}
+		if !ok {
+			return ErrDropped
+		}
+		return nil
 	}
-	if !ok {
-		return ErrDropped
+	dropped, err := s.queueFull(f, form, batch, b.policy)
+	if dropped > 0 || err != nil {
+		err = s.sentAs(err, b.policy)
+		b.losses.note(s, dropped, err)
 	}
-	return s.sent(err)
+	return err
 }

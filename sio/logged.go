@@ -29,6 +29,9 @@ func (b *broadcast) Encode(room string) error {
 	if b.target.flags.Has(adapter.NoCompress) {
 		f.SetNoCompress()
 	}
+	if b.policy == DropOldestWhenFull {
+		f.SetDroppable()
+	}
 	plain.frame, b.room = f, room
 	return nil
 }
@@ -53,9 +56,7 @@ func (b *broadcast) withoutOffset() *forms {
 	if b.bare == nil {
 		plain := b.forms.variants[codec.FormPlain].frame
 		f := codec.WithoutLast(plain.Bytes(), b.offset)
-		if plain.NoCompress() {
-			f.SetNoCompress()
-		}
+		f.Inherit(plain)
 		b.bare = new(forms)
 		b.bare.variants[codec.FormPlain].frame = f
 	}
@@ -63,19 +64,19 @@ func (b *broadcast) withoutOffset() *forms {
 }
 
 // emitResumable is emit for a socket with recovery and an event without acknowledgement.
-func (s *Socket) emitResumable(event string, args []any, flags adapter.Flags) error {
+func (s *Socket) emitResumable(event string, args []any, flags adapter.Flags, p FullPolicy) error {
 	switch {
 	case flags.Has(adapter.Volatile):
-		return s.emitMisleading(event, args, flags)
+		return s.emitMisleading(event, args, flags, p)
 	case s.ns.rec.local != nil:
-		return s.emitLogged(event, args, flags)
+		return s.emitLogged(event, args, flags, p)
 	case s.state.Load() == 0 && !s.resume.recovered:
 		// The adapter does not reach it before it is connected.
-		return s.emitMisleading(event, args, flags)
+		return s.emitMisleading(event, args, flags, p)
 	case s.state.Load() == gone && !s.mayReturn():
 		return ErrClosed
 	}
-	t := Target{ns: s.ns, flags: flags}
+	t := Target{ns: s.ns, flags: flags, full: chosen(p)}
 	t.rooms.add([]string{s.id})
 	return t.broadcast(event, args)
 }
@@ -88,13 +89,13 @@ func (s *Socket) mayReturn() bool {
 }
 
 // emitLogged sends an event through the log in this process.
-func (s *Socket) emitLogged(event string, args []any, flags adapter.Flags) error {
+func (s *Socket) emitLogged(event string, args []any, flags adapter.Flags, p FullPolicy) error {
 	if s.state.Load() == gone && !s.mayReturn() {
 		return ErrClosed
 	}
 	b := broadcasts.Get().(*broadcast)
 	b.target = Target{ns: s.ns, only: s, flags: flags}
-	b.event, b.args = event, args
+	b.event, b.args, b.policy = event, args, p
 	defer b.finish()
 	kept, err := s.ns.rec.local.Send(b, s.id, s.resume.pid, s.c.srv.engine.Engine().NewBatch())
 	if err != nil {
@@ -104,12 +105,17 @@ func (s *Socket) emitLogged(event string, args []any, flags adapter.Flags) error
 		return ErrClosed
 	}
 	s.sendOutgoing(event, args)
+	size := b.forms.plain().Len()
+	s.c.srv.traffic.sent(s.c, b.receivers, b.receivers*size)
+	if s.c.srv.cfg.Hooks.Emit != nil {
+		s.emitted(event, size, b.err)
+	}
 	return b.err
 }
 
 // emitMisleading sends an event that has no offset, and notes what the client may take
 // for one.
-func (s *Socket) emitMisleading(event string, args []any, flags adapter.Flags) error {
+func (s *Socket) emitMisleading(event string, args []any, flags adapter.Flags, p FullPolicy) error {
 	f, err := s.c.srv.cfg.Parser.EncodeEvent(s.nsp, -1, event, args)
 	if err != nil {
 		return &EncodeError{Event: event, Err: err}
@@ -118,25 +124,48 @@ func (s *Socket) emitMisleading(event string, args []any, flags adapter.Flags) e
 	if flags.Has(adapter.NoCompress) {
 		f.SetNoCompress()
 	}
+	if p == DropOldestWhenFull {
+		f.SetDroppable()
+	}
 	s.sendOutgoing(event, args)
-	h := misleading(event, args)
+	size := f.Len()
+	dropped, err := s.queueMisleading(f, misleading(event, args), flags.Has(adapter.Volatile), p)
+	if err == nil {
+		s.c.srv.traffic.sent(s.c, 1, size)
+	} else if err == ErrBufferFull {
+		dropped++
+	}
+	if dropped > 0 {
+		s.c.srv.dropped(s, dropped)
+	}
+	if s.c.srv.cfg.Hooks.Emit != nil {
+		s.emitted(event, size, err)
+	}
+	return err
+}
+
+// queueMisleading sends f, which a client may take for something with the offset h. It takes f.
+func (s *Socket) queueMisleading(f *pool.Frame, h hash, volatile bool, p FullPolicy) (dropped int, err error) {
 	batch := s.c.srv.engine.Engine().NewBatch()
 	defer batch.Flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state.Load() == gone {
+	switch {
+	case s.state.Load() == gone:
 		f.Release()
-		return ErrClosed
-	}
-	if flags.Has(adapter.Volatile) {
+		return 0, ErrClosed
+	case volatile:
 		if !s.c.sess.QueueVolatile(f, batch) {
-			return ErrDropped
+			return 0, ErrDropped
 		}
-	} else if err := s.sent(s.c.sess.Queue(f, batch)); err != nil {
-		return err
+	default:
+		dropped, err = s.queueFull(f, codec.FormPlain, batch, p)
+		if err = s.sentAs(err, p); err != nil {
+			return dropped, err
+		}
 	}
 	s.resume.mislead(h)
-	return nil
+	return dropped, nil
 }
 
 // mislead notes that the client may take h for an offset.

@@ -14,6 +14,7 @@ type Message struct {
 	event string // set when somebody asked for it
 	own   atomic.Bool
 	acked *atomic.Bool // shared with clones; nil = own
+	tap   func([]any)  // told of the answer before it is sent; nil: nobody is
 }
 
 // Event returns the event's name. It is empty for the odd packet that has none.
@@ -94,6 +95,9 @@ func (m *Message) Ack(args ...any) error {
 		return nil
 	}
 	m.warnAnswer(f)
+	if m.tap != nil {
+		m.tap(args)
+	}
 	return m.s.send(f)
 }
 
@@ -103,7 +107,7 @@ func (m *Message) Clone() *Message {
 		m.acked = new(atomic.Bool)
 		m.acked.Store(m.own.Load())
 	}
-	return &Message{s: m.s, in: m.in.Clone(), event: m.event, acked: m.acked}
+	return &Message{s: m.s, in: m.in.Clone(), event: m.event, acked: m.acked, tap: m.tap}
 }
 
 func (m *Message) answered() *atomic.Bool {

@@ -115,6 +115,9 @@ func (srv *Server) addLocked(ns *Namespace) *Namespace {
 	ns.before = srv.leaving[ns.name]
 	ns.adapter = srv.cfg.Adapter((*host)(ns))
 	ns.index = ns.adapter.Index()
+	if srv.cfg.MaxRooms > 0 {
+		ns.index.LimitRooms(srv.cfg.MaxRooms)
+	}
 	if c := srv.cfg.Recovery; c != nil {
 		if ns.rec, ns.recErr = newRecovery(ns, c, &srv.cfg.Engine); ns.recErr != nil {
 			srv.log.Error("sio: no recovery", "namespace", ns.name, "err", ns.recErr)
@@ -307,6 +310,7 @@ func (n *Namespace) ready() {
 		}
 		for _, fn := range n.srv.root.tbl.load().created.fns {
 			if err := protected(func() error { fn(n); return nil }); err != nil {
+				n.srv.counts.panics.Add(1)
 				n.srv.log.Error("sio: namespace hook failed", "namespace", n.name, "err", err)
 			}
 		}

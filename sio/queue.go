@@ -108,29 +108,46 @@ func (s *Socket) dispatch(e *event) {
 		return // sent before the answer to CONNECT, which was a refusal
 	}
 	ctx := s.Context()
+	if h := &s.c.srv.cfg.Hooks; h.EventStart != nil || h.EventEnd != nil {
+		s.observed(ctx, m, h)
+		return
+	}
+	s.run(ctx, m)
+}
+
+// run runs the handlers for one event and returns the error of the last that failed.
+func (s *Socket) run(ctx context.Context, m *Message) (err error) {
 	shared := s.ns.tbl.load()
 	for _, h := range shared.any.fns {
-		s.handle(ctx, h, m)
+		if e := s.handle(ctx, h, m); e != nil {
+			err = e
+		}
 	}
 	for _, h := range s.ownHandlers().any.fns {
-		s.handle(ctx, h, m)
+		if e := s.handle(ctx, h, m); e != nil {
+			err = e
+		}
 	}
 	if !m.in.HasPayload {
-		return // an event without even a name is for catch-all handlers only
+		return err // an event without even a name is for catch-all handlers only
 	}
-	s.handle(ctx, s.find(shared, m.in.Event()), m)
+	if e := s.handle(ctx, s.find(shared, m.in.Event()), m); e != nil {
+		err = e
+	}
+	return err
 }
 
 // handle calls h and deals with its failure.
-func (s *Socket) handle(ctx context.Context, h Handler, m *Message) {
+func (s *Socket) handle(ctx context.Context, h Handler, m *Message) error {
 	err := call(ctx, h, s, m)
 	if err == nil {
-		return
+		return nil
 	}
 	attrs := []any{"event", string(m.in.Event()), "namespace", s.nsp, "id", s.id, "err", err}
 	level := slog.LevelWarn
 	if p, ok := errors.AsType[*PanicError](err); ok {
 		level = slog.LevelError
+		s.panicked("handler", p)
 		attrs = append(attrs, "stack", string(p.Stack))
 	} else if _, ok := errors.AsType[*Error](err); ok {
 		level = slog.LevelDebug // an answer, not a failure
@@ -138,16 +155,17 @@ func (s *Socket) handle(ctx context.Context, h Handler, m *Message) {
 	s.c.srv.log.Log(ctx, level, "sio: handler failed", attrs...)
 	if m.HasAck() {
 		a := newAckError(err)
-		err := m.Ack(a)
-		if err != nil && a.Error.Data != nil {
+		ackErr := m.Ack(a)
+		if ackErr != nil && a.Error.Data != nil {
 			a.Error.Data = nil // maybe it cannot be encoded
-			err = m.Ack(a)
+			ackErr = m.Ack(a)
 		}
-		if err != nil {
-			s.c.srv.log.Debug("sio: failure not acknowledged", "id", s.id, "err", err)
+		if ackErr != nil {
+			s.c.srv.log.Debug("sio: failure not acknowledged", "id", s.id, "err", ackErr)
 		}
 	}
 	s.report(&EventError{Event: m.Event(), Err: err})
+	return err
 }
 
 // call runs h and turns a panic into an error.
@@ -160,6 +178,9 @@ func call(ctx context.Context, h Handler, s *Socket, m *Message) (err error) {
 func (s *Socket) protect(what string, fn func() error) error {
 	err := protected(fn)
 	if err != nil {
+		if p, ok := errors.AsType[*PanicError](err); ok {
+			s.panicked(what, p)
+		}
 		s.c.srv.log.Error("sio: "+what+" failed", "namespace", s.nsp, "id", s.id, "err", err)
 	}
 	return err

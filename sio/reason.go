@@ -29,6 +29,12 @@ const (
 	ServerDisconnect Reason = "server namespace disconnect"
 	// ServerShutdown: the server is shutting down.
 	ServerShutdown Reason = "server shutting down"
+	// RateExceeded: the client sent more than Config.Rates allows, and that closes
+	// connections. The reference has no such limit and no such reason.
+	RateExceeded Reason = "rate limit exceeded"
+	// TooSlow: the connection was slow for longer than Engine.Flow.MaxSlow. The
+	// reference has no such limit and no such reason.
+	TooSlow = Reason(eio.TooSlow)
 	// SlowClient: what waits for the client outgrew eio.Config.SendBuffer. The
 	// reference has no such limit and no such reason.
 	SlowClient Reason = "send buffer full"

@@ -325,6 +325,7 @@ func (h *host) BroadcastLogged(event string, args []any, o adapter.Opts, offset 
 		return 0
 	}
 	reached := n.index.Broadcast(b, b.opts())
+	b.observe(nil)
 	b.finish()
 	return reached
 }

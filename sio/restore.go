@@ -60,6 +60,7 @@ func (s *Socket) comeBack() (bool, error) {
 		return false, nil
 	}
 	pid, offset, given := s.claim()
+	start := s.c.srv.recoverStart()
 	fresh, id := &resume{pid: newID(), offset: offset}, s.id
 	s.setResume(fresh)
 	if pid == "" {
@@ -78,6 +79,7 @@ func (s *Socket) comeBack() (bool, error) {
 		s.SetData(b.session.Data)
 		err = b.run(ctx)
 		if err == nil || b.attached || errors.Is(err, ErrClosed) {
+			s.recoverEnd(start, b.missed, err)
 			return err == nil, err
 		}
 	}
@@ -86,6 +88,7 @@ func (s *Socket) comeBack() (bool, error) {
 	s.id = id
 	s.setResume(fresh)
 	s.SetData(nil)
+	s.recoverEnd(start, 0, err)
 	return false, nil
 }
 
@@ -137,6 +140,7 @@ type comeback struct {
 	resume   *resume
 	from     string // position to replay from
 	attached bool   // to the index
+	missed   int    // events that were sent again
 }
 
 // run connects the socket. Afterwards the session is used up, unless the client has gone
@@ -195,12 +199,16 @@ func (b *comeback) prepare(ctx context.Context) error {
 // attach makes the socket known, in its rooms.
 func (b *comeback) attach() error {
 	s := b.s
+	own := func(room string) bool { return room == s.id }
+	rooms := slices.DeleteFunc(slices.Clone(b.session.Rooms), own)
+	if limit := s.c.srv.cfg.MaxRooms; limit > 0 && len(rooms) > limit {
+		return ErrTooManyRooms // another server's limit is higher
+	}
 	if err := s.attach(); err != nil {
 		return err
 	}
 	b.attached = true
-	own := func(room string) bool { return room == s.id }
-	return s.index().Join(&s.member, slices.DeleteFunc(slices.Clone(b.session.Rooms), own)...)
+	return s.index().Join(&s.member, rooms...)
 }
 
 // segment is what surely travels in one piece, also in a TLS record through a tunnel, so
@@ -237,7 +245,8 @@ func (b *comeback) accept(missed []adapter.Missed, batch *engine.Batch) error {
 	}
 	answer := s.encodeConnect()
 	frames = append(frames, answer)
-	size += answer.Len()
+	answerLen := answer.Len()
+	size += answerLen
 	switch {
 	case size > s.c.srv.sendBuffer()-s.c.sess.Buffered():
 		return errTooMuch
@@ -265,6 +274,8 @@ func (b *comeback) accept(missed []adapter.Missed, batch *engine.Batch) error {
 			s.resume.last = missed[len(missed)-1].Offset
 		}
 		sendErr = nil
+		b.missed = len(missed)
+		s.c.srv.traffic.sent(s.c, b.missed, size-answerLen)
 		for i, f := range frames {
 			frames[i] = nil
 			if sendErr == nil {

@@ -36,6 +36,12 @@ type Server struct {
 	warned  manyAttachments
 	waiters waiters
 
+	draining atomic.Bool
+
+	counts  counts
+	traffic *traffic // nil unless Config.CountTraffic
+	rates   rateLimits
+
 	mu sync.Mutex
 	// guarded by mu
 	parents   []*Namespace
@@ -51,7 +57,12 @@ func New(cfg Config) (*Server, error) {
 	c, err := cfg.normalize()
 	srv := &Server{cfg: c, log: c.Logger, base: context.Background(), id: c.ServerID}
 	srv.life, srv.endLife = context.WithCancel(srv.base)
-	e, engineErr := eio.NewServer(c.Engine, (*sessions)(srv))
+	engine := c.Engine
+	if engine.Flow.HighWater > 0 { // otherwise it is a mistake that has been reported
+		engine.Flow.OnSlow = flowHook(engine.Flow.OnSlow, c.OnSlow)
+		engine.Flow.OnFast = flowHook(engine.Flow.OnFast, c.OnFast)
+	}
+	e, engineErr := eio.NewServer(engine, (*sessions)(srv))
 	if err := errors.Join(err, engineErr); err != nil {
 		if e != nil {
 			e.Close()
@@ -61,6 +72,10 @@ func New(cfg Config) (*Server, error) {
 	}
 	srv.engine = e
 	srv.busy.init()
+	srv.rates = c.Rates.limits()
+	if c.CountTraffic {
+		srv.traffic = new(traffic)
+	}
 	srv.departures.init()
 	srv.names.Store(&map[string]*Namespace{})
 	srv.leaving = make(map[string]chan struct{})

@@ -226,6 +226,7 @@ func (n *Namespace) handleServer(e *ServerEvent) {
 	level := slog.LevelWarn
 	if p, ok := errors.AsType[*PanicError](err); ok {
 		level = slog.LevelError
+		n.srv.counts.panics.Add(1)
 		attrs = append(attrs, "stack", string(p.Stack))
 	}
 	n.srv.log.Log(n.srv.life, level, "sio: server-side listener failed", attrs...)

@@ -61,6 +61,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	srv.closing = true
 	srv.mu.Unlock()
 
+	srv.draining.Store(true)
 	srv.engine.Refuse()
 	err := srv.busy.wait(ctx)
 	srv.endLife()

@@ -195,12 +195,19 @@ func DataOf[T any](s *Socket) (v T, ok bool) {
 
 // Join puts the socket into rooms. It may be called from a connect middleware;
 // broadcasts reach the socket once it is connected. It returns ErrClosed after
-// the disconnect.
+// the disconnect, and ErrTooManyRooms when Config.MaxRooms would be exceeded; then it
+// has joined none of them.
 func (s *Socket) Join(rooms ...string) error {
-	if s.state.Load() == gone || s.index().Join(&s.member, rooms...) != nil {
+	if s.state.Load() == gone {
 		return ErrClosed
 	}
-	return nil
+	switch s.index().Join(&s.member, rooms...) {
+	case nil:
+		return nil
+	case adapter.ErrTooManyRooms:
+		return ErrTooManyRooms
+	}
+	return ErrClosed
 }
 
 // Leave takes the socket out of rooms.
@@ -289,24 +296,11 @@ func (s *Socket) name() string { return s.nsp }
 
 // send hands a frame to the connection. It takes f.
 func (s *Socket) send(f *pool.Frame) error {
-	if s.state.Load() == gone {
-		f.Release()
-		return ErrClosed
-	}
-	return s.sent(s.c.sess.Send(f))
+	return s.sendFull(f, s.c.srv.cfg.WhenFull)
 }
 
 // sent translates the session's answer and applies the policy for full buffers.
-func (s *Socket) sent(err error) error {
-	switch err {
-	case nil:
-		return nil
-	case eio.ErrBufferFull:
-		s.c.full()
-		return ErrBufferFull
-	}
-	return ErrClosed
-}
+func (s *Socket) sent(err error) error { return s.sentAs(err, s.c.srv.cfg.WhenFull) }
 
 // leave is the disconnect: no more packets in either direction, the context ends,
 // acknowledgements fail. Events that wait are still handled, then the disconnect
@@ -358,6 +352,7 @@ func (s *Socket) end() {
 	s.mu.Lock()
 	r := s.reason
 	s.mu.Unlock()
+	s.disconnected(r)
 	if r == ForcedClose {
 		s.reportViolation()
 	}

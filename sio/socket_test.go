@@ -38,6 +38,28 @@ func TestConfigCanBeRead(t *testing.T) {
 	}
 }
 
+// What is read can be used for another server, which does nothing twice.
+func TestConfigCanBeUsedAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		slow := make(chan struct{}, 10)
+		cfg := Config{OnSlow: func(*Socket, int) { slow <- struct{}{} }}
+		cfg.Engine.Flow.HighWater = 32 << 10
+		first, err := New(cfg)
+		must(t, err)
+		first.Close()
+		r := memory(t, first.Config())
+		_, s := r.join()
+		for i := range lag {
+			must(t, s.Emit("n", i, fill))
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		if len(slow) != 1 {
+			t.Errorf("told %d times", len(slow))
+		}
+	})
+}
+
 func TestProtocolOfASocket(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := memory(t, allowOld)

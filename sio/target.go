@@ -20,6 +20,7 @@ type Target struct {
 	rooms   roomList
 	except  roomList
 	flags   adapter.Flags
+	full    fullChoice
 	strict  bool
 	timeout time.Duration
 }
@@ -126,10 +127,10 @@ func (t Target) Timeout(d time.Duration) Target {
 // error means that it was sent to nobody (it cannot be encoded), or that a
 // cluster's other servers were not reached; for a target of one socket it means
 // what Socket.Emit's does, or ErrDropped. Sockets that are gone or full are not
-// an error.
+// an error, unless Strict or ReportWhenFull makes them one.
 func (t Target) Emit(event string, args ...any) error {
 	if t.only != nil {
-		return t.only.emit(event, -1, args, t.flags)
+		return t.only.emitAs(event, -1, args, t.flags, t.full.policy(t.ns.srv))
 	}
 	return t.broadcast(event, args)
 }
