@@ -39,6 +39,12 @@
 // [Target.FetchSockets] finds them, and a [RemoteSocket] is used like a local one.
 // [Namespace.ServerSide] and [Namespace.HandleServer] are for messages between servers.
 //
+// # Operations
+//
+// [Config] has limits, policies for slow clients ([FullPolicy]) and [Hooks] for metrics and
+// tracing; [Server.Stats] counts, [Server.Drain] ends a server without a wave of
+// reconnections. [Deliver] and [Deduplicate] are for events that must not be lost.
+//
 // # Goroutines
 //
 // An idle connection has none. A socket whose queue has events borrows one until

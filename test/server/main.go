@@ -115,6 +115,7 @@ func run(o options) error {
 	out := &reporter{enc: json.NewEncoder(os.Stdout)}
 	root(srv, out)
 	namespaces(srv, out)
+	reliable(srv, out)
 	if o.recovery {
 		recovery(srv, out)
 	}
