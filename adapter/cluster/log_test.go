@@ -41,12 +41,11 @@ func newJournal() *journal {
 }
 
 // logDriver is a busDriver with a journal. Entries and messages come from two goroutines,
-// so one at a time.
+// which is one more than drivers may have; here their order does not matter.
 type logDriver struct {
 	countedDriver
 	j      *journal
 	log    *cluster.Logged
-	one    sync.Mutex
 	reader sync.WaitGroup
 	closed bool   // guarded by j.mu
 	ranged func() // called when Range has read everything; may be nil
