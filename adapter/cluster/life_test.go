@@ -463,6 +463,27 @@ func TestEncodingFails(t *testing.T) {
 	}
 }
 
+// A server that does not answer is a time-out, with the answers of the others.
+func TestRequestsTimeOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker()
+		a := start(t, &testHost{}, newBusDriver(b), cluster.Config{RequestsTimeout: 3 * time.Second})
+		good := &testHost{event: func(ack func(any)) { ack("good") }}
+		start(t, good, newBusDriver(b), cluster.Config{})
+		start(t, &testHost{}, newBusDriver(b), cluster.Config{}) // never answers
+		synctest.Wait()
+		begin := time.Now()
+		answers, err := a.ServerSideCall(t.Context(), "e", nil)
+		if got := fmt.Sprint(answers); got != "[good]" || !errors.Is(err, cluster.ErrTimeout) ||
+			!errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 3*time.Second {
+			t.Errorf("%s, %v after %v", got, err, time.Since(begin))
+		}
+		if !strings.Contains(err.Error(), "1 of 2") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 // A broker that stands still does not hold up Close for long.
 func TestCloseIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -11,8 +10,18 @@ import (
 )
 
 // ErrTimeout is wrapped by the error of a request that not all servers have answered
-// in time. The result holds the answers there are.
-var ErrTimeout = errors.New("adapter/cluster: not all servers have answered in time")
+// in time. The result holds the answers there are. It is a context.DeadlineExceeded.
+var ErrTimeout error = timeoutError{}
+
+type timeoutError struct{}
+
+func (timeoutError) Error() string { return "adapter/cluster: not all servers have answered in time" }
+
+// Is makes it look like the end of a context, which it is to who has set one.
+func (timeoutError) Is(err error) bool { return err == context.DeadlineExceeded }
+
+// Timeout is for net.Error and its like.
+func (timeoutError) Timeout() bool { return true }
 
 // request is one question to all other servers.
 type request struct {

@@ -225,6 +225,7 @@ func flows(t *testing.T, from *cluster.Adapter, to *host, o adapter.Opts, name s
 func TestRedisGoesAndComesBack(t *testing.T) {
 	for _, name := range []string{"classic", "sharded", "streams"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			srv := startServer(t)
 			p := newProxy(t, srv.addr)
 			near := goredis.NewClient(&goredis.Options{Addr: p.addr})
@@ -300,6 +301,7 @@ func (noAcks) Lost(int)        {}
 func TestRedisComesLater(t *testing.T) {
 	for _, name := range []string{"classic", "sharded", "streams"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			srv := startServer(t)
 			other := &host{nsp: "/"}
 			p := newProxy(t, srv.addr)
