@@ -83,8 +83,10 @@ for (const kinds of [["go", "go", "node"], ["go", "node", "node"]]) {
     });
 
     test("traffic while clients come and go", async () => {
-      const clients = await Promise.all([0, 1, 0].map((n) => Client.connect(nodes[n])));
+      // All nodes send, but only Go ones are come back to, and gone from: a Node server delivers its own packets and
+      // those of others in another order than the stream's, so that its clients' offsets do not say what they have.
       const gos = kinds.flatMap((kind, i) => (kind === "go" ? [i] : []));
+      const clients = await Promise.all([0, 1, 2].map((k) => Client.connect(nodes[gos[k % gos.length]])));
       for (const c of clients) c.got = [];
       let sending = true;
       const count = [0, 0, 0];
