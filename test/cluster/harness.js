@@ -12,6 +12,20 @@ import * as msgpackParser from "socket.io-msgpack-parser";
 const goNode = new URL("../../bin/cluster-node", import.meta.url).pathname;
 const jsNode = new URL("./node.js", import.meta.url).pathname;
 
+// Nothing is left behind, also when a test takes too long and its process is told to end.
+const children = new Set();
+process.once("SIGTERM", () => process.exit(1));
+process.on("exit", () => {
+  for (const child of children) child.kill("SIGKILL");
+});
+
+function start(program, args, options) {
+  const child = spawn(program, args, options);
+  children.add(child);
+  child.once("exit", () => children.delete(child));
+  return child;
+}
+
 export async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -38,7 +52,7 @@ export class Redis {
   }
   async start() {
     const args = ["--bind", "127.0.0.1", "--port", this.port, "--save", "", "--appendonly", "no", "--dir", this.dir];
-    this.process = spawn("redis-server", args, { stdio: "ignore" });
+    this.process = start("redis-server", args, { stdio: "ignore" });
     for (let i = 0; ; i++) {
       const socket = connect(this.port, "127.0.0.1");
       const ok = await new Promise((resolve) => {
@@ -105,7 +119,7 @@ export class Node {
     node.port = await freePort();
     const flags = ["--port", String(node.port), "--name", name, ...args];
     const [program, all] = kind === "go" ? [goNode, flags] : [process.execPath, [jsNode, ...flags]];
-    node.process = spawn(program, all, { stdio: ["ignore", "pipe", process.env.NODE_LOGS ? "inherit" : "ignore"] });
+    node.process = start(program, all, { stdio: ["ignore", "pipe", process.env.NODE_LOGS ? "inherit" : "ignore"] });
     const exited = once(node.process, "exit").then(() => {
       throw new Error(`node ${name} ended before it was ready`);
     });
