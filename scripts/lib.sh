@@ -96,4 +96,7 @@ find_chromium() {
 services() {
 	type -P redis-server >/dev/null || debian_install redis-server ||
 		skip "tests with Redis" "no redis-server found; install one"
+	# Debian does not put PostgreSQL's programs on PATH.
+	type -P initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || debian_install postgresql ||
+		skip "tests with PostgreSQL" "no initdb found; install PostgreSQL"
 }

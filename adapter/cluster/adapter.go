@@ -322,6 +322,10 @@ func (a *Adapter) ownTails() (tails [][]byte) {
 	return tails
 }
 
+// Asking reports whether any request of this server is open. Where answers reach
+// everybody, and do not say to which request before they are fetched, it saves that.
+func (a *Adapter) Asking() bool { return a.requests.any() }
+
 // local reports whether o is for this server alone.
 func (a *Adapter) local(o *adapter.Opts) bool {
 	return o.Flags.Has(adapter.Local) || !a.running()

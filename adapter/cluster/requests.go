@@ -203,6 +203,13 @@ func (q *requests) waits(id string) bool {
 	return q.open[id] != nil || q.acks[id] != nil
 }
 
+// any reports whether there is a request of any kind.
+func (q *requests) any() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.open)+len(q.acks) > 0
+}
+
 func (q *requests) isOpen(id string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -106,7 +106,7 @@ func (d *driver) Encode(m *cluster.Message) (p cluster.Parcel, err error) {
 		return p, d.refused
 	}
 	p.Data, p.Format, err = m.Encode()
-	if err == nil && p.Format == cluster.JSON && (len(p.Data) >= d.o.PayloadThreshold || !utf8.Valid(p.Data)) {
+	if err == nil && p.Format == cluster.JSON && len(p.Data) >= d.o.PayloadThreshold {
 		p.Format = cluster.Msgpack
 		p.Data, err = m.EncodeAs(cluster.Msgpack)
 	}

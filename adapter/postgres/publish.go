@@ -138,10 +138,10 @@ func (e *unsentError) Unwrap() error { return e.error }
 type verdict uint8
 
 const (
-	committed verdict = iota
-	rolledBack        // or never sent: it can be tried again
-	refused           // rolled back, and will be when tried again
-	unknown           // perhaps committed
+	committed  verdict = iota
+	rolledBack         // or never sent: it can be tried again
+	refused            // rolled back, and will be when tried again
+	unknown            // perhaps committed
 )
 
 // of expresses the verdict about n parcels in the terms of [cluster.Driver].

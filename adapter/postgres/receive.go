@@ -67,7 +67,7 @@ func (r *receiver) receive(ctx context.Context, payloads []string) {
 			r.malformed(err)
 			continue
 		}
-		if h != nil && (h.uid == r.a.UID() || h.to != "" && h.to != r.a.UID()) {
+		if h != nil && r.foreign(h) {
 			continue
 		}
 		ns = append(ns, notification{p, h})
@@ -83,6 +83,21 @@ func (r *receiver) receive(ctx context.Context, payloads []string) {
 		r.attachment(ctx, ns[i:])
 	}
 	clear(r.rows)
+}
+
+// foreign reports whether the row of h is none of this server's business: its own, or an
+// answer to somebody else. Answers of the reference do not say to whom they go.
+func (r *receiver) foreign(h *header) bool {
+	if h.uid == r.a.UID() {
+		return true
+	}
+	switch {
+	case h.to != "":
+		return h.to != r.a.UID()
+	case h.typ == cluster.FetchSocketsResponse, h.typ == cluster.ServerSideEmitResponse, h.typ == cluster.BroadcastAck:
+		return !r.a.Asking()
+	}
+	return false
 }
 
 // message decodes and handles a message.

@@ -23,8 +23,6 @@ import (
 	"github.com/epio-go/epio/adapter/postgres"
 )
 
-func runNode(string) {}
-
 func TestMain(m *testing.M) {
 	if dsn := os.Getenv("TEST_NODE_DSN"); dsn != "" {
 		runNode(dsn)
@@ -195,10 +193,19 @@ func (s *server) start() {
 	})
 }
 
+// log returns what the server has logged.
+func (s *server) log() string {
+	log, err := os.ReadFile(filepath.Join(s.dir, "log"))
+	if err != nil {
+		s.t.Error(err)
+	}
+	return string(log)
+}
+
 // showLog helps to understand a failure.
 func (s *server) showLog() {
 	if s.t.Failed() {
-		log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+		log := s.log()
 		s.t.Logf("the end of the log of postgres:\n%s", log[max(0, len(log)-4000):])
 	}
 }
