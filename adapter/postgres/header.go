@@ -1,8 +1,8 @@
 package postgres
 
 import (
+	"bytes"
 	"strconv"
-	"strings"
 
 	"github.com/epio-go/epio/adapter/cluster"
 	"github.com/epio-go/epio/codec"
@@ -74,11 +74,11 @@ func headerParts(uid string, typ cluster.Type, hints string) (before, after stri
 
 // parseHeader takes a notification apart. It returns nil without error if it is not a
 // header but the message itself.
-func parseHeader(payload string) (*header, error) {
-	if !strings.Contains(payload, attachmentMember) {
+func parseHeader(payload []byte) (*header, error) {
+	if !bytes.Contains(payload, []byte(attachmentMember)) {
 		return nil, nil
 	}
-	v, err := cluster.Scan([]byte(payload))
+	v, err := cluster.Scan(payload)
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,10 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,30 +12,21 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/epio-go/epio/adapter/cluster"
-	"github.com/epio-go/epio/codec"
 )
 
 // receiver handles the notifications of one namespace, in their order. It is owned by
 // the inbox's goroutine.
 type receiver struct {
 	// immutable
-	a      *cluster.Adapter
-	pool   *pgxpool.Pool
-	query  string // SQL
-	suffix string // how the messages of this server end
+	a     *cluster.Adapter
+	pool  *pgxpool.Pool
+	query string // SQL
 
 	rows map[int64][]byte // fetched and not handled yet
 }
 
 func newReceiver(a *cluster.Adapter, pool *pgxpool.Pool, table string) *receiver {
-	b := codec.AppendJSONString([]byte(`,"uid":`), a.UID())
-	b = codec.AppendJSONString(append(b, `,"nsp":`...), a.Namespace())
-	return &receiver{
-		a:      a,
-		pool:   pool,
-		query:  `SELECT id, payload FROM ` + table + ` WHERE id = ANY($1)`,
-		suffix: string(append(b, '}')),
-	}
+	return &receiver{a: a, pool: pool, query: `SELECT id, payload FROM ` + table + ` WHERE id = ANY($1)`}
 }
 
 // Limits of fetching.
@@ -51,15 +42,16 @@ const (
 
 // notification is one that has come: a message, or the header of one.
 type notification struct {
-	payload string
+	payload []byte
 	header  *header
 }
 
 // receive handles payloads. It drops the rest when ctx ends.
 func (r *receiver) receive(ctx context.Context, payloads []string) {
 	ns := make([]notification, 0, len(payloads))
-	for _, p := range payloads {
-		if strings.HasSuffix(strings.TrimRight(p, blank), r.suffix) {
+	for _, payload := range payloads {
+		p := []byte(payload)
+		if r.a.Own(bytes.TrimRight(p, blank)) {
 			continue // our own, as often as not
 		}
 		h, err := parseHeader(p)
@@ -77,7 +69,7 @@ func (r *receiver) receive(ctx context.Context, payloads []string) {
 			return
 		}
 		if ns[i].header == nil {
-			r.message([]byte(ns[i].payload))
+			r.message(ns[i].payload)
 			continue
 		}
 		r.attachment(ctx, ns[i:])

@@ -118,7 +118,7 @@ func TestVectors(t *testing.T) {
 		default:
 			continue
 		}
-		h, err := parseHeader(v.Text)
+		h, err := parseHeader([]byte(v.Text))
 		if err != nil {
 			t.Fatalf("%s: %v", v.Step, err)
 		}
@@ -171,7 +171,7 @@ func TestHeaders(t *testing.T) {
 		if len(got) > MaxPayload/2+200 {
 			t.Errorf("%d bytes", len(got))
 		}
-		h, err := parseHeader(got)
+		h, err := parseHeader([]byte(got))
 		if err != nil || h == nil {
 			t.Fatalf("%s: %v, %v", got, h, err)
 		}

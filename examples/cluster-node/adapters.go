@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/epio-go/epio/adapter"
+	"github.com/epio-go/epio/adapter/postgres"
 	"github.com/epio-go/epio/adapter/redis"
 )
 
@@ -19,6 +22,7 @@ type backend func(o *options) (f adapter.Factory, close func(), err error)
 // at that one's default options.
 var backends = map[string]backend{
 	"memory": func(*options) (adapter.Factory, func(), error) { return adapter.MemoryFactory, nil, nil },
+	"postgres": onPostgres,
 	"redis": onRedis(func(c *goredis.Client) adapter.Factory {
 		return redis.Classic(c, redis.ClassicOptions{})
 	}),
@@ -35,6 +39,14 @@ func onRedis(f func(c *goredis.Client) adapter.Factory) backend {
 		c := goredis.NewClient(&goredis.Options{Addr: o.redis})
 		return f(c), func() { _ = c.Close() }, nil
 	}
+}
+
+func onPostgres(o *options) (adapter.Factory, func(), error) {
+	pool, err := pgxpool.New(context.Background(), o.postgres)
+	if err != nil {
+		return nil, nil, err
+	}
+	return postgres.New(pool, postgres.Options{}), pool.Close, nil
 }
 
 func adapterNames() string { return strings.Join(slices.Sorted(maps.Keys(backends)), ", ") }

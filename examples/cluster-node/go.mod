@@ -4,7 +4,9 @@ go 1.26.0
 
 require (
 	github.com/epio-go/epio v0.0.0-00010101000000-000000000000
+	github.com/epio-go/epio/adapter/postgres v0.0.0-00010101000000-000000000000
 	github.com/epio-go/epio/adapter/redis v0.0.0-00010101000000-000000000000
+	github.com/jackc/pgx/v5 v5.12.0
 	github.com/redis/go-redis/v9 v9.23.0
 )
 
@@ -18,6 +20,9 @@ require (
 	github.com/cloudwego/netpoll v0.7.2 // indirect
 	github.com/gobwas/httphead v0.1.0 // indirect
 	github.com/gobwas/ws v1.5.0 // indirect
+	github.com/jackc/pgpassfile v1.0.0 // indirect
+	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/klauspost/cpuid/v2 v2.4.0 // indirect
 	github.com/philhofer/fwd v1.2.0 // indirect
@@ -25,10 +30,13 @@ require (
 	github.com/twitchyliquid64/golang-asm v0.15.1 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/arch v0.0.0-20210923205945-b76863e36670 // indirect
+	golang.org/x/sync v0.22.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.41.0 // indirect
 )
 
 replace (
 	github.com/epio-go/epio => ../../
+	github.com/epio-go/epio/adapter/postgres => ../../adapter/postgres
 	github.com/epio-go/epio/adapter/redis => ../../adapter/redis
 )

@@ -329,7 +329,8 @@ export function matrix(title, kinds, setup, { order = true } = {}) {
             assert.ok(s.err, "an error");
             assert.equal(s.responses.length, 2);
             assert.ok(Date.now() - start < 7000);
-            await assert.rejects(c.call("fetchSockets", {}));
+            // By then a server that is known by its heartbeats is given up.
+            if (!backend.crash) await assert.rejects(c.call("fetchSockets", {}));
           }),
         );
       } finally {

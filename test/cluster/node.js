@@ -2,8 +2,10 @@
 // published packages.
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
+import { createAdapter as createPostgresAdapter } from "@socket.io/postgres-adapter";
 import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
 import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
+import pg from "pg";
 import { createClient } from "redis";
 import { Server } from "socket.io";
 import * as msgpackParser from "socket.io-msgpack-parser";
@@ -27,11 +29,20 @@ async function redisClient() {
   return client.connect();
 }
 
+function postgresPool() {
+  const pool = new pg.Pool({ connectionString: options.postgres });
+  // Without these, connections that break end the process.
+  pool.on("error", (err) => console.error(options.name, err.message));
+  pool.on("connect", (client) => client.on("error", (err) => console.error(options.name, err.message)));
+  return pool;
+}
+
 // Adapters by name, each at the default options of its package.
 const adapters = {
   memory: async () => undefined,
   redis: async () => createAdapter(await redisClient(), await redisClient()),
   "redis-sharded": async () => createShardedAdapter(await redisClient(), await redisClient()),
+  postgres: async () => createPostgresAdapter(postgresPool()),
   "redis-streams": async () => createStreamsAdapter(await redisClient()),
 };
 
