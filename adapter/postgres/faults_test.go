@@ -40,6 +40,7 @@ func flows(t *testing.T, from *cluster.Adapter, to *host, name string, args ...a
 // sockets here are served all the time, requests end, and afterwards everything is as it
 // was.
 func TestPostgresGoesAndComesBack(t *testing.T) {
+	t.Parallel()
 	srv := startServer(t)
 	p := newProxy(t, srv.addr)
 	h1, h2 := &host{nsp: "/"}, &host{nsp: "/"}
@@ -117,6 +118,7 @@ var noHeartbeats = postgres.Options{CreateTable: true, HeartbeatInterval: time.H
 
 // Servers that start while another one does not hear them get to know it.
 func TestMissedStart(t *testing.T) {
+	t.Parallel()
 	srv := startServer(t)
 	p := newProxy(t, srv.addr)
 	a := open(t, postgres.New(srv.pool(p.addr), noHeartbeats), &host{nsp: "/"})
@@ -129,6 +131,7 @@ func TestMissedStart(t *testing.T) {
 // A connection on which nothing is heard any more, although it is not closed, is made
 // again.
 func TestConnectionFallsSilent(t *testing.T) {
+	t.Parallel()
 	srv := startServer(t)
 	p := newProxy(t, srv.addr)
 	h := &host{nsp: "/"}
@@ -184,6 +187,7 @@ func TestBackendsTerminated(t *testing.T) {
 
 // A server that starts while PostgreSQL is away joins later.
 func TestPostgresComesLater(t *testing.T) {
+	t.Parallel()
 	srv := startServer(t)
 	p := newProxy(t, srv.addr)
 	p.cut()
@@ -214,6 +218,7 @@ func TestPostgresComesLater(t *testing.T) {
 // A process that is killed is forgotten when it has been silent for long enough, and
 // requests do not wait for it after that. One that ends well says so.
 func TestServersEnd(t *testing.T) {
+	t.Parallel()
 	srv := startServer(t)
 	o := withTable
 	o.HeartbeatInterval, o.HeartbeatTimeout = 200*time.Millisecond, time.Second
@@ -314,6 +319,7 @@ func TestMalformedNotifications(t *testing.T) {
 // Without the table, what fits into a notification is delivered all the same, and the
 // rest is reported.
 func TestWithoutTable(t *testing.T) {
+	t.Parallel()
 	srv := startServer(t)
 	h1, h2 := &host{nsp: "/"}, &host{nsp: "/"}
 	f := func() adapter.Factory { return postgres.New(srv.pool(""), postgres.Options{}) }
