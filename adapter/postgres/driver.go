@@ -48,15 +48,10 @@ const openWait = 5 * time.Second
 // Open implements [cluster.Driver].
 func (d *driver) Open(ctx context.Context, a *cluster.Adapter) error {
 	d.a = a
-	channel := d.o.ChannelPrefix + "#" + a.Namespace()
-	switch {
-	case len(channel) > maxChannel:
-		d.refused = fmt.Errorf("%w: %q has %d bytes, PostgreSQL allows %d", ErrChannelName, channel, len(channel), maxChannel)
-	case !utf8.ValidString(channel) || strings.ContainsRune(channel, 0):
-		d.refused = fmt.Errorf("%w: %q", ErrChannelName, channel)
-	}
-	if d.refused != nil {
-		return d.refused
+	channel, err := d.o.channel(a.Namespace())
+	if err != nil {
+		d.refused = err
+		return err
 	}
 	d.pub = publisher{pool: d.pool, channel: channel, uid: a.UID(), insert: insertSQL(d.o.TableName)}
 	run, stop := context.WithCancel(context.Background())
@@ -68,6 +63,18 @@ func (d *driver) Open(ctx context.Context, a *cluster.Adapter) error {
 	ctx, cancel := context.WithTimeout(ctx, openWait)
 	defer cancel()
 	return d.hub.add(ctx, d.sub)
+}
+
+// channel returns the name of a namespace's channel.
+func (o *Options) channel(nsp string) (string, error) {
+	name := o.ChannelPrefix + "#" + nsp
+	switch {
+	case len(name) > maxChannel:
+		return "", fmt.Errorf("%w: %q has %d bytes, PostgreSQL allows %d", ErrChannelName, name, len(name), maxChannel)
+	case !utf8.ValidString(name) || strings.ContainsRune(name, 0):
+		return "", fmt.Errorf("%w: %q", ErrChannelName, name)
+	}
+	return name, nil
 }
 
 // again introduces this server to the others once more, after it has not heard them for
@@ -93,20 +100,25 @@ func (d *driver) Close(context.Context) error {
 	return nil
 }
 
-// Encode implements [cluster.Driver]. Parcels in JSON are notifications; those in
-// msgpack are rows of the table, and Dest is what their headers say beyond the
-// reference's.
-func (d *driver) Encode(m *cluster.Message) (p cluster.Parcel, err error) {
-	p.Type = m.Type
+// Encode implements [cluster.Driver].
+func (d *driver) Encode(m *cluster.Message) (cluster.Parcel, error) {
 	if d.refused != nil {
 		switch m.Type {
 		case cluster.InitialHeartbeat, cluster.Heartbeat, cluster.AdapterClose:
-			return p, nil // Publish drops it
+			return cluster.Parcel{Type: m.Type}, nil // Publish drops it
 		}
-		return p, d.refused
+		return cluster.Parcel{}, d.refused
 	}
+	return d.o.encode(m)
+}
+
+// encode makes a parcel. Those in JSON are notifications; those in msgpack are rows of the
+// table, and Dest is what their headers say beyond the reference's.
+func (o *Options) encode(m *cluster.Message) (cluster.Parcel, error) {
+	p := cluster.Parcel{Type: m.Type}
+	var err error
 	p.Data, p.Format, err = m.Encode()
-	if err == nil && p.Format == cluster.JSON && len(p.Data) >= d.o.PayloadThreshold {
+	if err == nil && p.Format == cluster.JSON && len(p.Data) >= o.PayloadThreshold {
 		p.Format = cluster.Msgpack
 		p.Data, err = m.EncodeAs(cluster.Msgpack)
 	}

@@ -118,7 +118,7 @@ func New(pool *pgxpool.Pool, o Options) adapter.Factory {
 		panic("adapter/postgres: no pool")
 	}
 	if !tableName.MatchString(o.TableName) {
-		panic("adapter/postgres: not a name of a table: " + o.TableName)
+		panic(errTableName.Error() + ": " + o.TableName)
 	}
 	hs := &hubs{pool: pool, o: o}
 	return func(h adapter.Host) adapter.Adapter {
