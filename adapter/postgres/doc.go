@@ -14,7 +14,7 @@
 // Adapters publish through a pool of github.com/jackc/pgx/v5, and make one more
 // connection, for all namespaces, that listens:
 //
-//	pool, err := pgxpool.New(ctx, "postgres://localhost/app")
+//	pool, err := pgxpool.New(ctx, "postgres://localhost/app?connect_timeout=3")
 //	…
 //	srv, err := sio.New(sio.Config{Adapter: postgres.New(pool, postgres.Options{})})
 //

@@ -16,7 +16,7 @@ import (
 // servers with @socket.io/postgres-adapter, serve as one.
 func ExampleNew() {
 	ctx := context.Background()
-	pool, err := pgxpool.New(ctx, "postgres://app@localhost/app")
+	pool, err := pgxpool.New(ctx, "postgres://app@localhost/app?connect_timeout=3")
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	goredis "github.com/redis/go-redis/v9"
@@ -42,11 +43,18 @@ func onRedis(f func(c *goredis.Client) adapter.Factory) backend {
 }
 
 func onPostgres(o *options) (adapter.Factory, func(), error) {
-	pool, err := pgxpool.New(context.Background(), o.postgres)
+	c, err := pgxpool.ParseConfig(o.postgres)
 	if err != nil {
 		return nil, nil, err
 	}
-	return postgres.New(pool, postgres.Options{}), pool.Close, nil
+	// The default of two minutes would keep the pool waiting for a server that is long back.
+	c.ConnConfig.ConnectTimeout = 2 * time.Second
+	pool, err := pgxpool.NewWithConfig(context.Background(), c)
+	if err != nil {
+		return nil, nil, err
+	}
+	// Not waited for: one that does not answer must not hold up the end.
+	return postgres.New(pool, postgres.Options{}), func() { go pool.Close() }, nil
 }
 
 func adapterNames() string { return strings.Join(slices.Sorted(maps.Keys(backends)), ", ") }
