@@ -62,15 +62,25 @@ func TestTargetsShareNothing(t *testing.T) {
 	var b broker
 	e := emitter.New(emitter.Sharded(b.publish, emitter.ShardedOptions{}))
 	names := []string{"a", "b"}
-	base := e.To(names...)
+	base := e.To(names...).To("c") // in an array with room for more
 	one, two := base.To("one"), base.To("two").Except("x")
 	names[0] = "changed"
-	for i, want := range []string{`"rooms":["a","b"]`, `"rooms":["a","b","one"],"except":[]`, `"rooms":["a","b","two"],"except":["x"]`} {
+	for i, want := range []string{`"rooms":["a","b","c"],`, `["a","b","c","one"],"except":[]`, `["a","b","c","two"],"except":["x"]`} {
 		if err := []emitter.Target{base, one, two}[i].Emit(t.Context(), "hi"); err != nil {
 			t.Fatal(err)
 		}
 		if got := b.one(t); !strings.Contains(got.data, want) {
 			t.Errorf("sent %s, want %s", got.data, want)
+		}
+	}
+}
+
+func TestNamespaces(t *testing.T) {
+	var b broker
+	e := emitter.New(emitter.Sharded(b.publish, emitter.ShardedOptions{}))
+	for name, want := range map[string]string{"": "/", "/": "/", "chat": "/chat", "/chat": "/chat"} {
+		if got := e.Of("/x").Of(name).Namespace(); got != want {
+			t.Errorf("Of(%q) is %q, want %q", name, got, want)
 		}
 	}
 }

@@ -227,6 +227,45 @@ func emitterReaches(t *testing.T, rdb goredis.UniversalClient, m mode, nsp strin
 	}
 }
 
+// Options that change nothing of what servers get.
+func TestEmitterOptions(t *testing.T) {
+	rdb := startServer(t).client()
+	ctx := t.Context()
+	id := strings.Repeat("i", 20)
+	sub := rdb.SSubscribe(ctx, "socket.io#/#"+id+"#")
+	defer sub.Close()
+	if _, err := sub.Receive(ctx); err != nil {
+		t.Fatal(err)
+	}
+	e := redis.NewShardedEmitter(rdb, redis.ShardedOptions{SubscriptionMode: redis.DynamicPrivate})
+	if err := e.To(id).Emit(ctx, "hi"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case m := <-sub.Channel():
+		if !strings.Contains(m.Payload, `"hi"`) {
+			t.Errorf("sent %s", m.Payload)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("nothing sent to the channel of an id")
+	}
+
+	const sent = 1000
+	e = redis.NewStreamsEmitter(rdb, redis.StreamsOptions{StreamName: "short", MaxLen: 400})
+	for i := range sent {
+		if err := e.Emit(ctx, "hi", i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := rdb.XLen(ctx, "short").Result(); n < 400 || n >= sent || err != nil {
+		t.Errorf("%d entries are kept, %v", n, err)
+	}
+	e = redis.NewStreamsEmitter(rdb, redis.StreamsOptions{OnlyPlaintext: true})
+	if err := e.Emit(ctx, "hi", []byte{1}); !errors.Is(err, emitter.ErrEncode) {
+		t.Errorf("binary: %v", err)
+	}
+}
+
 // A command whose answer got lost may have been carried out; it is not sent again, even if
 // the client would.
 func TestEmitterSendsOnce(t *testing.T) {
