@@ -86,7 +86,9 @@ func (e *Emitter) Emit(ctx context.Context, event string, args ...any) error {
 }
 
 // Join makes all sockets of the namespace join rooms.
-func (e *Emitter) Join(ctx context.Context, rooms ...string) error { return e.All().Join(ctx, rooms...) }
+func (e *Emitter) Join(ctx context.Context, rooms ...string) error {
+	return e.All().Join(ctx, rooms...)
+}
 
 // Leave makes all sockets of the namespace leave rooms.
 func (e *Emitter) Leave(ctx context.Context, rooms ...string) error {

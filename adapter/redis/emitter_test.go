@@ -88,7 +88,11 @@ func serve(t *testing.T, f adapter.Factory, nsp, id string, rooms ...string) (*n
 	h := &namespaceHost{host: &host{nsp: nsp}}
 	a := plainAdapter(f(h))
 	h.a.Store(a)
-	defer func() { if t.Failed() { t.Log(h.log()) } }()
+	defer func() {
+		if t.Failed() {
+			t.Log(h.log())
+		}
+	}()
 	initialize(t, a)
 	l := &listener{id: id}
 	x := a.Index()
