@@ -1,7 +1,7 @@
 # Every target installs what it needs (npm packages, tools, Chromium when run as root on Debian). What cannot be
 # installed is skipped with a message, except with CI=true or REQUIRE_SERVICES=1: then it is a failure.
 
-.PHONY: help chat test test-go test-js test-examples test-proxy test-browser check build bench bench-quick bench-micro bench-compare fuzz clean
+.PHONY: help chat test test-go test-js test-examples test-proxy test-browser check build bench bench-quick bench-cluster bench-micro bench-compare fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: ## Measure epio beside other servers, in a quarter of an hour: bench/out/
 
 bench-quick: ## The same in two minutes, for a first look
 	@scripts/bench -quick
+
+bench-cluster: ## Measure three Go and three Node servers on one Redis, in three minutes: bench/out/cluster.md
+	@scripts/bench-cluster
 
 bench-micro: ## Run the Go benchmarks (BENCH=regexp COUNT=10 OUT=file)
 	@scripts/bench-micro

@@ -21,6 +21,7 @@
 //
 // And for special purposes:
 //
+//   - emit: sends to a cluster from the command line
 //   - conformance: the applications that the official protocol suites expect
 //   - mounts: the server in ServeMux, gin, echo, chi and fiber, behind their middleware
 package examples

@@ -16,8 +16,8 @@
 //   - A driver with a channel for each room ([RoomSubscriber]) is told which ones matter
 //     here.
 //
-// Programs that only send to a cluster may encode their messages with [Message] as well,
-// under the uid [Emitter].
+// Programs that only send to a cluster encode their messages with [Message] as well, under
+// the uid [Emitter], see package emitter.
 //
 // Source: cluster-adapter.ts of
 // https://github.com/socketio/socket.io/tree/main/packages/socket.io-adapter.

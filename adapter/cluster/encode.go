@@ -15,7 +15,7 @@ func (m *Message) Encode() (p []byte, f Format, err error) {
 //
 //	{"type":3,"data":{"packet":{"type":2,"data":["hi",1]},"opts":{…}},"uid":"c4893c711092dfc6","nsp":"/"}
 func (m *Message) EncodeAs(f Format) ([]byte, error) {
-	w := Writer{Format: f}
+	w := NewWriter(f)
 	if m.hasData() {
 		w.Object(4)
 	} else {
@@ -25,7 +25,7 @@ func (m *Message) EncodeAs(f Format) ([]byte, error) {
 	w.Int(int64(m.Type))
 	if m.hasData() {
 		w.Key("data")
-		m.data(&w)
+		m.data(w)
 	}
 	w.Key("uid")
 	w.String(m.UID)
@@ -51,8 +51,8 @@ func (m *Message) EncodeData() (p []byte, f Format, err error) {
 
 // EncodeDataAs is EncodeData in format f.
 func (m *Message) EncodeDataAs(f Format) ([]byte, error) {
-	w := Writer{Format: f}
-	m.data(&w)
+	w := NewWriter(f)
+	m.data(w)
 	return w.Bytes()
 }
 

@@ -45,6 +45,12 @@ type Writer struct {
 	err    error
 }
 
+// smallMessage is room enough for most messages.
+const smallMessage = 256
+
+// NewWriter returns a Writer with room for a small message.
+func NewWriter(f Format) *Writer { return &Writer{Format: f, b: make([]byte, 0, smallMessage)} }
+
 // Bytes returns what was written.
 func (w *Writer) Bytes() ([]byte, error) { return w.b, w.err }
 

@@ -40,13 +40,6 @@ func (o *ClassicOptions) channels(nsp string) classicChannels {
 	}
 }
 
-// Encode returns what a server or an emitter publishes for m, and on which channel. An
-// emitter's messages have the uid cluster.Emitter and the namespace set.
-func (o ClassicOptions) Encode(m *cluster.Message) (cluster.Parcel, error) {
-	c := o.channels(m.Namespace)
-	return c.encode(m, o.PublishOnSpecificResponseChannel)
-}
-
 // Encode implements [cluster.Driver].
 func (d *classic) Encode(m *cluster.Message) (cluster.Parcel, error) {
 	return d.encode(m, d.o.PublishOnSpecificResponseChannel)

@@ -109,12 +109,6 @@ func (d *sharded) Close(ctx context.Context) error {
 	return errors.Join(err, d.clients.close())
 }
 
-// Encode returns what a server or an emitter publishes for m, and on which channel. An
-// emitter's messages have the uid cluster.Emitter and the namespace set.
-func (o ShardedOptions) Encode(m *cluster.Message) (cluster.Parcel, error) {
-	return o.encode(m, or(o.ChannelPrefix, DefaultPrefix)+"#"+m.Namespace+"#")
-}
-
 // Encode implements [cluster.Driver].
 func (d *sharded) Encode(m *cluster.Message) (cluster.Parcel, error) { return d.o.encode(m, d.channel) }
 

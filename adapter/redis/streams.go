@@ -256,21 +256,6 @@ func (d *streams) Publish(ctx context.Context, ps []cluster.Parcel) (settled, lo
 	return outcome(cmds)
 }
 
-// Entry returns the command with which a server or an emitter appends m to the stream of
-// its namespace. An emitter's messages have the uid cluster.Emitter and the namespace set.
-func (o StreamsOptions) Entry(m *cluster.Message) (*goredis.XAddArgs, error) {
-	o.setDefaults()
-	p := cluster.Parcel{Type: m.Type}
-	var err error
-	if p.Data, p.Format, err = m.EncodeData(); err != nil {
-		return nil, err
-	}
-	if p.Format == cluster.Msgpack && o.OnlyPlaintext {
-		return nil, cluster.ErrBinary
-	}
-	return o.entry(streamOf(m.Namespace, &o), m, &p), nil
-}
-
 func (o *StreamsOptions) entry(stream string, m *cluster.Message, p *cluster.Parcel) *goredis.XAddArgs {
 	data := string(p.Data)
 	if p.Format == cluster.Msgpack {

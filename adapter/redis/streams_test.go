@@ -55,10 +55,8 @@ func TestStreamsVectors(t *testing.T) {
 					}
 					continue
 				}
-				x, err := (StreamsOptions{}).Entry(outgoing(t, m))
-				if err != nil {
-					t.Fatal(err)
-				}
+				p.Type = m.Type
+				x := d.o.entry(streamOf("/", &d.o), m, &p)
 				if !sameFields(t, x.Values.([]any), v.Fields) || x.Stream != "socket.io" || x.MaxLen != 10000 || !x.Approx {
 					t.Errorf("%s: entry %v, want %v", v.Step, x, v.Fields)
 				}

@@ -39,7 +39,10 @@ var packages = map[string]string{
 	"url":      "net/url",
 	"x509":     "crypto/x509",
 
+	"goredis":      "github.com/redis/go-redis/v9",
 	"http3":        "github.com/quic-go/quic-go/http3",
+	"redis":        module + "/adapter/redis",
+	"emitter":      module + "/adapter/emitter",
 	"webtransport": module + "/eio/webtransport",
 	"adaptor":      "github.com/gofiber/fiber/v3/middleware/adaptor",
 	"fiber":        "github.com/gofiber/fiber/v3",
