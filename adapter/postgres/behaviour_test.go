@@ -216,39 +216,6 @@ func TestNodeEmitter(t *testing.T) {
 	})
 }
 
-// Programs that only send do it with Queue, and are no servers.
-func TestQueue(t *testing.T) {
-	srv := startServer(t)
-	a1, a2, h1, h2 := two(t, srv, withTable)
-	connect(t, a1, "one")
-	pool := srv.pool("")
-	var o postgres.Options
-	for _, arg := range []any{"small", []byte("binary"), strings.Repeat("large", 2000)} {
-		b := new(pgx.Batch)
-		m := &cluster.Message{
-			Type: cluster.Broadcast, UID: cluster.Emitter, Namespace: "/", Event: "e", Args: []any{arg},
-		}
-		if err := o.Queue(b, m); err != nil {
-			t.Fatal(err)
-		}
-		if err := pool.SendBatch(t.Context(), b).Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want := []string{"e[small]", fmt.Sprint("e", []any{[]byte("binary")}), "e[10000]"}
-	for _, h := range []*host{h1, h2} {
-		eventually(t, "all arrive", func() bool { return slices.Equal(h.events(), want) })
-	}
-	wantServers(t, a1, a2)
-	long := &cluster.Message{Type: cluster.Broadcast, UID: cluster.Emitter, Namespace: "/" + strings.Repeat("x", 60)}
-	if err := o.Queue(new(pgx.Batch), long); !errors.Is(err, postgres.ErrChannelName) {
-		t.Errorf("error %v", err)
-	}
-	if err := (postgres.Options{TableName: "a; b"}).Queue(new(pgx.Batch), long); err == nil {
-		t.Error("no error for a table that is none")
-	}
-}
-
 // A name that PostgreSQL would cut off is refused, and its namespace is served here.
 func TestChannelNames(t *testing.T) {
 	srv := startServer(t)

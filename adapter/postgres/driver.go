@@ -42,6 +42,18 @@ type driver struct {
 
 var _ cluster.Driver = (*driver)(nil)
 
+// channel returns the channel of a namespace.
+func (o *Options) channel(nsp string) (string, error) {
+	channel := o.ChannelPrefix + "#" + nsp
+	switch {
+	case len(channel) > maxChannel:
+		return "", fmt.Errorf("%w: %q has %d bytes, PostgreSQL allows %d", ErrChannelName, channel, len(channel), maxChannel)
+	case !utf8.ValidString(channel) || strings.ContainsRune(channel, 0):
+		return "", fmt.Errorf("%w: %q", ErrChannelName, channel)
+	}
+	return channel, nil
+}
+
 // openWait bounds the wait for PostgreSQL when a server starts.
 const openWait = 5 * time.Second
 
@@ -63,18 +75,6 @@ func (d *driver) Open(ctx context.Context, a *cluster.Adapter) error {
 	ctx, cancel := context.WithTimeout(ctx, openWait)
 	defer cancel()
 	return d.hub.add(ctx, d.sub)
-}
-
-// channel returns the name of a namespace's channel.
-func (o *Options) channel(nsp string) (string, error) {
-	name := o.ChannelPrefix + "#" + nsp
-	switch {
-	case len(name) > maxChannel:
-		return "", fmt.Errorf("%w: %q has %d bytes, PostgreSQL allows %d", ErrChannelName, name, len(name), maxChannel)
-	case !utf8.ValidString(name) || strings.ContainsRune(name, 0):
-		return "", fmt.Errorf("%w: %q", ErrChannelName, name)
-	}
-	return name, nil
 }
 
 // again introduces this server to the others once more, after it has not heard them for

@@ -95,6 +95,17 @@ func (o *Options) setDefaults() {
 	}
 }
 
+// check sets the defaults, and panics about mistakes.
+func (o *Options) check(pool *pgxpool.Pool) {
+	o.setDefaults()
+	if pool == nil {
+		panic("adapter/postgres: no pool")
+	}
+	if !tableName.MatchString(o.TableName) {
+		panic("adapter/postgres: not a name of a table: " + o.TableName)
+	}
+}
+
 func (o *Options) config() cluster.Config {
 	return cluster.Config{
 		RequestsTimeout:   o.RequestsTimeout,
@@ -113,13 +124,7 @@ func (o *Options) config() cluster.Config {
 //
 // It panics if pool is nil or TableName is not a name.
 func New(pool *pgxpool.Pool, o Options) adapter.Factory {
-	o.setDefaults()
-	if pool == nil {
-		panic("adapter/postgres: no pool")
-	}
-	if !tableName.MatchString(o.TableName) {
-		panic(errTableName.Error() + ": " + o.TableName)
-	}
+	o.check(pool)
 	hs := &hubs{pool: pool, o: o}
 	return func(h adapter.Host) adapter.Adapter {
 		return cluster.New(h, &driver{hubs: hs, pool: pool, o: o}, o.config())

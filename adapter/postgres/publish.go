@@ -80,33 +80,6 @@ func (p *publisher) queueRow(b *pgx.Batch, parcel *cluster.Parcel) {
 	b.Queue(p.insert, parcel.Data, p.channel, before, after)
 }
 
-// Queue adds what publishes m to b, for programs that only send: their UID is
-// [cluster.Emitter]. Of several equal messages of one batch PostgreSQL delivers only one.
-// The error is that of encoding, or wraps [ErrChannelName].
-func (o Options) Queue(b *pgx.Batch, m *cluster.Message) error {
-	o.setDefaults()
-	if !tableName.MatchString(o.TableName) {
-		return errTableName
-	}
-	channel, err := o.channel(m.Namespace)
-	if err != nil {
-		return err
-	}
-	parcel, err := o.encode(m)
-	if err != nil {
-		return err
-	}
-	if parcel.Format == cluster.JSON {
-		b.Queue(notifySQL, channel, string(parcel.Data))
-		return nil
-	}
-	p := publisher{channel: channel, uid: m.UID, insert: insertSQL(o.TableName)}
-	p.queueRow(b, &parcel)
-	return nil
-}
-
-var errTableName = errors.New("adapter/postgres: not a name of a table")
-
 // blank are the characters that JSON allows around a value.
 const blank = " \t\n\r"
 
