@@ -66,7 +66,7 @@ for (const door of ["http", "direct"]) {
       });
 
       test(`${transport}: a connection that joined one outlives the connect timeout and many heartbeats`, async (t) => {
-        const server = await Server.start({ door, flags: ["-connect-timeout", "100ms", "-ping-interval", "50ms", "-ping-timeout", "5s"] });
+        const server = await Server.start({ door, flags: ["-connect-timeout", "1s", "-ping-interval", "200ms", "-ping-timeout", "5s"] });
         const clients = new Clients(() => server, transport.length > 1 ? "upgrade" : transport[0]);
         t.after(async () => {
           clients.closeAll();

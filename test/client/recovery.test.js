@@ -7,14 +7,17 @@ import { Clients, Server, call, collect, matrix, msgpackParser, next, quiet, set
 
 const reconnection = { reconnection: true, reconnectionDelay: 20, reconnectionDelayMax: 50, randomizationFactor: 0 };
 
-// back loses the connection, has others do something meanwhile, and returns when the client is connected again.
+// back loses the connection, has others do something meanwhile, and returns when the client is connected again. However slow
+// the others are, it does not come back before they are done.
 async function back(socket, meanwhile = () => {}, lose = () => socket.io.engine.close()) {
   const gone = next(socket, "disconnect");
   const returned = next(socket, "connect");
-  socket.io.reconnectionDelay(200);
+  socket.io.reconnection(false);
   lose();
   await gone;
   await meanwhile();
+  socket.io.reconnection(true);
+  socket.connect();
   await returned;
 }
 
