@@ -108,10 +108,10 @@ func TestPartsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ps parts
 		first := func(uid string, total int) error {
-			_, err := ps.add(cut(t, uid, 1, frameOf(total), 1<<20)[0])
+			_, err := ps.add(cut(t, uid, 1, make([]byte, total), 1<<20)[0])
 			return err
 		}
-		if _, err := ps.add(cut(t, "u", 1, frameOf(maxMessage+1), 1<<20)[0]); !errors.Is(err, errTooLarge) {
+		if _, err := ps.add(cut(t, "u", 1, make([]byte, maxMessage+1), 1<<20)[0]); !errors.Is(err, errTooLarge) {
 			t.Errorf("too large: %v", err)
 		}
 		for i := range maxPartials {
@@ -119,7 +119,7 @@ func TestPartsAreBounded(t *testing.T) {
 				t.Fatal(i, err)
 			}
 		}
-		if err := first("one more", 3<<20); !errors.Is(err, errTooLarge) {
+		if err := first("another", 3<<20); !errors.Is(err, errTooLarge) {
 			t.Errorf("one more: %v", err)
 		}
 		time.Sleep(partialAge + time.Second)

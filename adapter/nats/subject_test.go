@@ -18,7 +18,7 @@ func TestSubjects(t *testing.T) {
 		namespaceOf("sio.epio.x"):        "",
 		newSubjects("p", "/").all:        "sio.p.Lw.all",
 		s.room(strings.Repeat("a", 256)): s.base + "room." + strings.Repeat("YWFh", 85) + "YQ",
-		s.room(strings.Repeat("a", 257)): s.base + "room.=3BVRUvfINKP7mJUOpUZr3gjSb8CBrkYJhA5fdS9NYaA",
+		s.room(strings.Repeat("a", 257)): s.base + "room.=6NlcwrS8GYxUtAvSFN-Vivtl9ec9LC6v4Fk89cY1wfA",
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)

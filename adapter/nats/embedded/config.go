@@ -85,7 +85,6 @@ func (c *Config) options() (*server.Options, error) {
 		DontListen: c.Clients == "",
 		NoSigs:     true,
 		MaxPending: clientPending,
-		NoLog:      c.Logger == nil,
 	}
 	if o.ServerName == "" {
 		o.ServerName = "epio-" + random(8)

@@ -173,7 +173,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"Listen: address nonsense": {Listen: "nonsense"},
 		"has no port number":       {Clients: "127.0.0.1:http"},
 		"Routes: address x":        {Listen: anyPort, Routes: []string{"x"}},
-		"cannot listen":            {Listen: startServer(t, embedded.Config{Listen: anyPort}).RouteAddr()},
+		"address already in use":   {Listen: startServer(t, embedded.Config{Listen: anyPort}).RouteAddr()},
 	} {
 		if s, err := embedded.Start(c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

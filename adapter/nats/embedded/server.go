@@ -3,9 +3,8 @@ package embedded
 import (
 	"errors"
 	"fmt"
-	"net"
+	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	natsgo "github.com/nats-io/nats.go"
@@ -13,15 +12,14 @@ import (
 
 // Server is a NATS server in this process. All methods may be called concurrently.
 type Server struct {
-	s      *server.Server
-	config Config // immutable
+	// immutable
+	s               *server.Server
+	config          Config
+	routes, clients string // addresses
 
 	mu      sync.Mutex
 	options *server.Options // guarded by mu: as they are now
 }
-
-// startWait bounds the time a server takes to listen.
-const startWait = 10 * time.Second
 
 // Start starts a server. When it returns, adapters can connect, and other servers can.
 // Connections to those in Routes are made in the background: they may not be there yet.
@@ -37,16 +35,25 @@ func Start(c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("adapter/nats/embedded: %w", err)
 	}
-	if c.Logger != nil {
-		s.SetLoggerV2(logger{c.Logger}, false, false, false)
+	l := &logger{l: c.Logger, fatal: make(chan string, 1)}
+	if c.Logger == nil {
+		l.l = slog.New(slog.DiscardHandler)
 	}
+	s.SetLoggerV2(l, false, false, false)
 	s.Start()
-	if !s.ReadyForConnections(startWait) {
+	if err := l.started(s); err != nil {
 		s.Shutdown()
 		s.WaitForShutdown()
-		return nil, fmt.Errorf("adapter/nats/embedded: cannot listen on %q or %q", c.Listen, c.Clients)
+		return nil, fmt.Errorf("adapter/nats/embedded: %w", err)
 	}
-	return &Server{s: s, config: c, options: o}, nil
+	srv := &Server{s: s, config: c, options: o}
+	if a := s.ClusterAddr(); a != nil {
+		srv.routes = a.String()
+	}
+	if a := s.Addr(); a != nil && c.Clients != "" {
+		srv.clients = a.String()
+	}
+	return srv, nil
 }
 
 // Options are what connects an adapter to the server, for nats.Options.Connect.
@@ -63,29 +70,13 @@ func (s *Server) Options() []natsgo.Option {
 
 // RouteAddr is where other servers connect, for their Config.Routes: with the port that
 // was taken where Config.Listen left that open. Empty without a mesh.
-func (s *Server) RouteAddr() string {
-	a := s.s.ClusterAddr()
-	if a == nil {
-		return ""
-	}
-	return a.String()
-}
+func (s *Server) RouteAddr() string { return s.routes }
 
 // ClientAddr is where clients from outside connect. Empty if they cannot.
-func (s *Server) ClientAddr() string {
-	if s.config.Clients == "" {
-		return ""
-	}
-	a, ok := s.s.Addr().(*net.TCPAddr)
-	if !ok {
-		return ""
-	}
-	return a.String()
-}
+func (s *Server) ClientAddr() string { return s.clients }
 
 // Peers returns how many other servers this one is connected to.
 func (s *Server) Peers() int {
-	// Several connections lead to each.
 	return s.s.NumRemotes()
 }
 
