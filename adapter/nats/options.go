@@ -19,7 +19,7 @@ type RoomMode int
 const (
 	// AllRooms gives a subject to every room, those named like sockets included: what
 	// is sent to a socket's id reaches one server. Each room and each socket is a
-	// subscription then, some 600 bytes here and as much at the NATS server.
+	// subscription then, half a KiB here and as much at the NATS server.
 	AllRooms RoomMode = iota
 	// PublicRooms leaves out rooms whose names are 20 bytes long, as ids of sockets
 	// are: for many sockets that are rarely sent to one by one.
