@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/epio-go/epio/adapter/cluster"
 )
@@ -113,6 +115,7 @@ func (cs *conns) close(d *driver) {
 // the library's goroutines there is one that sorts what comes.
 type conn struct {
 	nc   *natsgo.Conn
+	js   jetstream.JetStream
 	in   chan *natsgo.Msg // from the library's reader to run
 	stop chan struct{}    // closed by close
 	done sync.WaitGroup
@@ -146,6 +149,10 @@ func connect(o natsgo.Options) (*conn, error) {
 		return nil, fmt.Errorf("adapter/nats: %w", err)
 	}
 	c.nc = nc
+	if c.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(jetWait)); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("adapter/nats: %w", err)
+	}
 	c.done.Go(c.run)
 	return c, nil
 }
@@ -198,7 +205,7 @@ func (c *conn) run() {
 			c.mu.RLock()
 			d := c.drivers[namespaceOf(m.Subject)]
 			c.mu.RUnlock()
-			if d != nil && !d.in.put(m) {
+			if d != nil && !d.in.put(item{subject: m.Subject, data: m.Data}) {
 				d.a.Report("adapter: messages of other servers lost", errSlow)
 			}
 		}
@@ -227,8 +234,9 @@ func (c *conn) publish(ctx context.Context, d *driver, ps []cluster.Parcel) (set
 		return 0, 0, errAway
 	}
 	before := c.nc.Stats().Reconnects
+	var stored []jetstream.PubAckFuture
 	for i := range ps {
-		switch e := c.send(d, &ps[i]); {
+		switch e := c.send(d, &ps[i], &stored); {
 		case e == nil:
 		case errors.Is(e, natsgo.ErrMaxPayload) || errors.Is(e, natsgo.ErrBadSubject) || errors.Is(e, errTooLarge):
 			lost, err = lost+1, e // this one alone
@@ -244,17 +252,35 @@ func (c *conn) publish(ctx context.Context, d *driver, ps []cluster.Parcel) (set
 		// The answer is that of another connection.
 		return len(ps), len(ps), natsgo.ErrConnectionReconnecting
 	}
-	return len(ps), lost, err
+	for _, f := range stored {
+		select {
+		case <-f.Ok():
+		case e := <-f.Err():
+			lost, err = lost+1, e
+		case <-ctx.Done():
+			return len(ps), min(lost+1, len(ps)), ctx.Err()
+		}
+	}
+	return len(ps), min(lost, len(ps)), err
 }
 
-// send publishes one parcel, in parts if it is too large.
-func (c *conn) send(d *driver, p *cluster.Parcel) error {
+// send publishes one parcel, in parts if it is too large. What goes into the log is
+// appended to stored.
+func (c *conn) send(d *driver, p *cluster.Parcel, stored *[]jetstream.PubAckFuture) error {
+	publish := func(b []byte) error { return c.nc.Publish(p.Dest, b) }
+	if d.log != nil && p.Dest == d.log.subject {
+		publish = func(b []byte) error {
+			f, err := c.js.PublishAsync(p.Dest, b, jetstream.WithRetryAttempts(0))
+			if err == nil {
+				*stored = append(*stored, f)
+			}
+			return err
+		}
+	}
 	limit := c.nc.MaxPayload()
 	if int64(len(p.Data)) <= limit {
-		return c.nc.Publish(p.Dest, p.Data)
+		return publish(p.Data)
 	}
 	d.number++
-	return split(d.a.UID(), d.number, p.Data, int(limit), func(b []byte) error {
-		return c.nc.Publish(p.Dest, b)
-	})
+	return split(d.a.UID(), d.number, p.Data, int(limit), func(b []byte) error { return publish(bytes.Clone(b)) })
 }

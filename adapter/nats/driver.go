@@ -28,6 +28,8 @@ type driver struct {
 	barriers barrier // see there
 
 	subs subscriptions
+
+	log *log // nil without recovery
 }
 
 var (
@@ -48,13 +50,25 @@ func (d *driver) Open(ctx context.Context, a *cluster.Adapter) (err error) {
 		return err
 	}
 	d.done.Go(func() { d.in.run(d.receive) })
+	var begun <-chan error
+	if d.log != nil {
+		begun = d.log.start(d)
+	}
 	if err := d.subs.add(d.conn, d.all, d.node(a.UID())); err != nil {
 		return err
 	}
 	if err := d.conn.flush(ctx); err != nil {
 		return fmt.Errorf("adapter/nats: not connected yet: %w", errors.Join(err, d.conn.nc.LastError()))
 	}
-	return nil
+	if begun == nil {
+		return nil
+	}
+	select {
+	case err := <-begun:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Close implements [cluster.Driver].
@@ -68,6 +82,9 @@ func (d *driver) Close(ctx context.Context) error {
 		// Nobody sends any more what nobody hears.
 		err = d.conn.flush(ctx)
 	}
+	if d.log != nil {
+		d.log.end()
+	}
 	d.in.close()
 	d.done.Wait()
 	d.conns.close(d)
@@ -80,6 +97,8 @@ func (d *driver) Encode(m *cluster.Message) (cluster.Parcel, error) {
 	switch {
 	case m.To != "":
 		p.Dest = d.node(m.To)
+	case d.log != nil && m.InLog():
+		p.Dest = d.log.subject
 	case m.Type == cluster.Broadcast && m.RequestID == "" && len(m.Opts.Rooms) == 1 && d.hasSubject(m.Opts.Rooms[0]):
 		p.Dest = d.room(m.Opts.Rooms[0])
 	}
@@ -104,9 +123,15 @@ func (d *driver) Publish(ctx context.Context, ps []cluster.Parcel) (settled, los
 }
 
 // receive handles one message. It is called by the inbox's goroutine.
-func (d *driver) receive(m *natsgo.Msg) {
-	if err := d.frame(m.Data); err != nil {
-		d.a.Malformed(m.Subject, err)
+func (d *driver) receive(m *item) {
+	var err error
+	if m.offset == "" {
+		err = d.frame(m.data)
+	} else {
+		err = d.log.receive(d, m)
+	}
+	if err != nil {
+		d.a.Malformed(m.subject, err)
 	}
 }
 
@@ -117,13 +142,9 @@ func (d *driver) frame(p []byte) error {
 	}
 	switch p[0] {
 	case whole:
-		m, err := cluster.Decode(p[1:])
+		m, err := decode(p)
 		if err != nil {
 			return err
-		}
-		// It becomes a part of the subject of answers.
-		if !isToken(m.UID) {
-			return errMalformed
 		}
 		d.a.Receive(m)
 		return nil
@@ -140,6 +161,19 @@ func (d *driver) frame(p []byte) error {
 		return d.barriers.receive(d, p)
 	}
 	return errVersion
+}
+
+// decode decodes a whole message.
+func decode(p []byte) (*cluster.Message, error) {
+	m, err := cluster.Decode(p[1:])
+	if err != nil {
+		return nil, err
+	}
+	// It becomes a part of the subject of answers.
+	if !isToken(m.UID) {
+		return nil, errMalformed
+	}
+	return m, nil
 }
 
 // hasSubject reports whether a room has a subject.

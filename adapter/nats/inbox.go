@@ -1,43 +1,64 @@
 package nats
 
 import (
+	"context"
 	"sync"
-
-	natsgo "github.com/nats-io/nats.go"
 )
 
 // inboxBytes bounds what has come for a namespace and waits to be handled.
 const inboxBytes = 64 << 20
 
-// inbox stands between the connection, which must be read, and a namespace, which
-// handles messages one after the other. When it is full, messages are lost: the client
-// library cannot wait, and would lose those of all namespaces.
-type inbox struct {
-	wake chan struct{} // capacity 1; from put and close to run
-
-	mu     sync.Mutex
-	items  []*natsgo.Msg // guarded by mu
-	bytes  int           // guarded by mu: of items and of those being handled
-	closed bool          // guarded by mu
+// item is a message, or an entry of the log, which has an offset.
+type item struct {
+	subject string
+	data    []byte
+	offset  string
 }
 
-func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
+// size is what an item counts for.
+func (m *item) size() int { return 256 + len(m.subject) + len(m.data) }
 
-// size is what a message counts for.
-func size(m *natsgo.Msg) int { return 256 + len(m.Subject) + len(m.Data) }
+// inbox stands between the connection, which must be read, and a namespace, which
+// handles messages one after the other. When it is full, messages are lost: the client
+// library cannot wait, and would lose those of all namespaces. The log waits.
+type inbox struct {
+	wake  chan struct{} // capacity 1; from put and close to run
+	space chan struct{} // capacity 1; from take to wait
+
+	mu     sync.Mutex
+	items  []item // guarded by mu
+	bytes  int    // guarded by mu: of items and of those being handled
+	closed bool   // guarded by mu
+}
+
+func newInbox() *inbox {
+	return &inbox{wake: make(chan struct{}, 1), space: make(chan struct{}, 1)}
+}
+
+// wait is put for one goroutine that can wait. It reports false when ctx ended.
+func (b *inbox) wait(ctx context.Context, m item) bool {
+	for !b.put(m) {
+		select {
+		case <-b.space:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
 
 // put appends a message and reports whether there was room. One may pass alone.
-func (b *inbox) put(m *natsgo.Msg) bool {
+func (b *inbox) put(m item) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return true
 	}
-	if b.bytes > 0 && b.bytes+size(m) > inboxBytes {
+	if b.bytes > 0 && b.bytes+m.size() > inboxBytes {
 		return false
 	}
 	b.items = append(b.items, m)
-	b.bytes += size(m)
+	b.bytes += m.size()
 	b.signal()
 	return true
 }
@@ -59,16 +80,21 @@ func (b *inbox) close() {
 }
 
 // take returns what is there. handled is how many bytes of the last take are done with.
-func (b *inbox) take(handled int) (items []*natsgo.Msg, closed bool) {
+func (b *inbox) take(handled int) (items []item, closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.bytes -= handled
+	if b.bytes -= handled; handled > 0 {
+		select {
+		case b.space <- struct{}{}:
+		default:
+		}
+	}
 	items, b.items = b.items, nil
 	return items, b.closed
 }
 
 // run handles messages until close.
-func (b *inbox) run(handle func(*natsgo.Msg)) {
+func (b *inbox) run(handle func(*item)) {
 	handled := 0
 	for {
 		items, closed := b.take(handled)
@@ -79,10 +105,10 @@ func (b *inbox) run(handle func(*natsgo.Msg)) {
 			<-b.wake
 			continue
 		}
-		for i, m := range items {
-			handle(m)
-			items[i] = nil
-			handled += size(m)
+		for i := range items {
+			handled += items[i].size()
+			handle(&items[i])
+			items[i] = item{}
 		}
 	}
 }

@@ -73,6 +73,10 @@ type Options struct {
 	// QueueBytes bounds the memory of messages that wait to be published, in each
 	// namespace. Beyond it sending fails with cluster.ErrQueueFull. Default 64 MiB.
 	QueueBytes int
+
+	// JetStream keeps what was sent, so that the adapter offers connection state
+	// recovery. Nil: it does not.
+	JetStream *JetStream
 }
 
 // New returns a factory of adapters. It does no I/O; a connection is made when the first
@@ -86,7 +90,12 @@ func New(o Options) (adapter.Factory, error) {
 	cs := &conns{options: co}
 	return func(h adapter.Host) adapter.Adapter {
 		d := newDriver(cs, o.Prefix, o.Rooms)
-		if o.Rooms == NoRooms {
+		switch {
+		case o.JetStream != nil && o.Rooms == NoRooms:
+			return cluster.NewLogged(h, logged{driver: d, o: *o.JetStream}, o.config())
+		case o.JetStream != nil:
+			return cluster.NewLogged(h, loggedRooms{rooms{d}, logged{driver: d, o: *o.JetStream}}, o.config())
+		case o.Rooms == NoRooms:
 			return cluster.New(h, d, o.config())
 		}
 		return cluster.New(h, rooms{d}, o.config())
@@ -132,6 +141,22 @@ func (o *Options) check() (co natsgo.Options, err error) {
 	}
 	if o.HeartbeatTimeout < 2*o.HeartbeatInterval {
 		refuse("HeartbeatTimeout %v is less than two intervals of %v", o.HeartbeatTimeout, o.HeartbeatInterval)
+	}
+	if j := o.JetStream; j != nil {
+		c := *j
+		if c.Replicas < 0 || c.Replicas > 5 {
+			refuse("JetStream.Replicas is %d, not between 1 and 5", c.Replicas)
+		}
+		if c.MaxBytes < 0 {
+			refuse("JetStream.MaxBytes is negative: %d", c.MaxBytes)
+		}
+		if c.Replicas == 0 {
+			c.Replicas = 1
+		}
+		if c.MaxBytes == 0 {
+			c.MaxBytes = DefaultLogBytes
+		}
+		o.JetStream = &c
 	}
 	co, err = connectOptions(o.URL, o.Connect)
 	errs = append(errs, err)

@@ -39,6 +39,7 @@ func token(name string) string {
 //	sio.<prefix>.<namespace>.all          to all servers
 //	sio.<prefix>.<namespace>.room.<room>  to those with members of the room
 //	sio.<prefix>.<namespace>.node.<uid>   to one
+//	sio.<prefix>.<namespace>.log          to all, kept by JetStream
 type subjects struct {
 	base string // with the dot at its end
 	all  string
@@ -50,6 +51,7 @@ func newSubjects(prefix, namespace string) subjects {
 }
 
 func (s subjects) room(name string) string { return s.base + "room." + token(name) }
+func (s subjects) logged() string          { return s.base + "log" }
 func (s subjects) node(uid string) string  { return s.base + "node." + uid }
 
 // namespaceOf returns the base of the subject of a message.

@@ -20,7 +20,11 @@ func onNATS(o *options) (adapter.Factory, func(), error) {
 	case o.nats == "":
 		point = meetingPoint
 	case !isEmbedded:
-		f, err := nats.New(nats.Options{URL: o.nats})
+		no := nats.Options{URL: o.nats}
+		if o.recovery {
+			no.JetStream = &nats.JetStream{}
+		}
+		f, err := nats.New(no)
 		return f, nil, err
 	}
 	s, err := meet(point)

@@ -52,6 +52,11 @@ type Config struct {
 	// the server has to listen all the same: on loopback, where it lets in nobody.)
 	Clients string
 
+	// JetStream is the folder where JetStream keeps its files, which connection state
+	// recovery needs; also when packets are kept in memory. Empty: no JetStream. Not with
+	// Listen: JetStream needs to know how many servers there are, and a mesh does not.
+	JetStream string
+
 	// Logger is told what the server says. Default: nobody.
 	Logger *slog.Logger
 
@@ -98,6 +103,12 @@ func (c *Config) options() (*server.Options, error) {
 		o.DontListen = false
 		o.Host, o.Port = "127.0.0.1", server.RANDOM_PORT
 		o.Authorization = random(32)
+	}
+	if c.JetStream != "" {
+		o.JetStream, o.StoreDir = true, c.JetStream
+		if c.Listen != "" {
+			refuse("JetStream cannot be had in a mesh; use NATS servers of their own for it")
+		}
 	}
 	if c.Listen == "" {
 		if len(c.Routes) > 0 || c.Advertise != "" {

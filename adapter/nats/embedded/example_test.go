@@ -30,9 +30,8 @@ func Example() {
 		if err != nil {
 			panic(err)
 		}
-		sio.OnServer(srv, "hello", func(_ context.Context, from string) error {
-			fmt.Println(name, "hears from", from)
-			return nil
+		sio.OnServerAck(srv, "hello", func(_ context.Context, from string) (string, error) {
+			return name + " has heard " + from, nil
 		})
 		return mesh, srv
 	}
@@ -50,10 +49,9 @@ func Example() {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	if _, err := a.ServerSide().Call(ctx, "hello", "a"); err != nil {
-		fmt.Println(err)
-	}
+	answers, err := a.ServerSide().Call(ctx, "hello", "a")
+	fmt.Println(answers, err)
 	_ = a.Shutdown(ctx)
 	_ = b.Shutdown(ctx)
-	// Output: b hears from a
+	// Output: [b has heard a] <nil>
 }

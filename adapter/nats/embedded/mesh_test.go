@@ -171,6 +171,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"need Listen":              {Routes: []string{"127.0.0.1:1"}},
 		"can be reached from":      {Listen: ":6222"},
 		"Listen: address nonsense": {Listen: "nonsense"},
+		"cannot be had in a mesh":  {Listen: anyPort, JetStream: t.TempDir()},
 		"has no port number":       {Clients: "127.0.0.1:http"},
 		"Routes: address x":        {Listen: anyPort, Routes: []string{"x"}},
 		"address already in use":   {Listen: startServer(t, embedded.Config{Listen: anyPort}).RouteAddr()},
