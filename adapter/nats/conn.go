@@ -267,8 +267,10 @@ func (c *conn) publish(ctx context.Context, d *driver, ps []cluster.Parcel) (set
 // send publishes one parcel, in parts if it is too large. What goes into the log is
 // appended to stored.
 func (c *conn) send(d *driver, p *cluster.Parcel, stored *[]jetstream.PubAckFuture) error {
+	frame := p.Data
 	publish := func(b []byte) error { return c.nc.Publish(p.Dest, b) }
 	if d.log != nil && p.Dest == d.log.subject {
+		frame = d.log.entry(d, p)
 		publish = func(b []byte) error {
 			f, err := c.js.PublishAsync(p.Dest, b, jetstream.WithRetryAttempts(0))
 			if err == nil {
@@ -278,9 +280,9 @@ func (c *conn) send(d *driver, p *cluster.Parcel, stored *[]jetstream.PubAckFutu
 		}
 	}
 	limit := c.nc.MaxPayload()
-	if int64(len(p.Data)) <= limit {
-		return publish(p.Data)
+	if int64(len(frame)) <= limit {
+		return publish(frame)
 	}
 	d.number++
-	return split(d.a.UID(), d.number, p.Data, int(limit), func(b []byte) error { return publish(bytes.Clone(b)) })
+	return split(d.a.UID(), d.number, frame, int(limit), func(b []byte) error { return publish(bytes.Clone(b)) })
 }

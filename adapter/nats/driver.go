@@ -94,11 +94,12 @@ func (d *driver) Close(ctx context.Context) error {
 // Encode implements [cluster.Driver].
 func (d *driver) Encode(m *cluster.Message) (cluster.Parcel, error) {
 	p := cluster.Parcel{Dest: d.all, Format: cluster.Msgpack}
+	if d.log != nil && m.InLog() {
+		return d.log.encode(m)
+	}
 	switch {
 	case m.To != "":
 		p.Dest = d.node(m.To)
-	case d.log != nil && m.InLog():
-		p.Dest = d.log.subject
 	case m.Type == cluster.Broadcast && m.RequestID == "" && len(m.Opts.Rooms) == 1 && d.hasSubject(m.Opts.Rooms[0]):
 		p.Dest = d.room(m.Opts.Rooms[0])
 	}

@@ -28,6 +28,13 @@ const (
 	//	number of the question       8 bytes
 	ask    = 3
 	answer = 4
+	// entry is a message in the log, whose namespace is known from its subject:
+	//
+	//	length of the sender's uid   1 byte
+	//	uid
+	//	type of the message          1 byte
+	//	its member data              msgpack
+	entry = 5
 )
 
 // maxMessage bounds one message, in bytes, put together from its parts. NATS servers

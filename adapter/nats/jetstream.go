@@ -282,30 +282,50 @@ func (l *log) consumer(ctx context.Context, s jetstream.Stream, behind uint64) (
 	})
 }
 
+// encode makes a parcel of a message for the log: of the member data alone, see entry.
+func (l *log) encode(m *cluster.Message) (p cluster.Parcel, err error) {
+	p.Dest, p.Format = l.subject, cluster.Msgpack
+	if p.Data, err = m.EncodeDataAs(cluster.Msgpack); err == nil && len(p.Data) >= maxMessage-maxToken-3 {
+		err = errTooLarge
+	}
+	return p, err
+}
+
+// entry returns the frame of a parcel for the log.
+func (l *log) entry(d *driver, p *cluster.Parcel) []byte {
+	uid := d.a.UID()
+	b := appendUID(make([]byte, 0, 3+len(uid)+len(p.Data)), entry, uid)
+	return append(append(b, byte(p.Type)), p.Data...)
+}
+
 // receive handles an entry. It is called by the inbox's goroutine.
 func (l *log) receive(d *driver, e *item) error {
-	frame, err := l.frame(&l.parts, e.data)
-	var m *cluster.Message
-	if err == nil && frame != nil {
-		m, err = decode(frame)
-	}
-	d.a.Log().ReceiveLogged(e.offset, m, frame)
+	m, data, err := decodeEntry(&l.parts, d.a.Namespace(), e.data)
+	d.a.Log().ReceiveLogged(e.offset, m, data)
 	return err
 }
 
-// frame returns the whole that an entry is, or completes.
-func (l *log) frame(ps *parts, p []byte) ([]byte, error) {
+// decodeEntry returns the message that an entry is, or completes, and its member data.
+func decodeEntry(ps *parts, namespace string, p []byte) (*cluster.Message, []byte, error) {
 	if len(p) > 0 && p[0] == part {
 		b, err := ps.add(p)
 		if err != nil || b == nil {
-			return nil, err
+			return nil, nil, err
 		}
 		p = b
 	}
-	if len(p) == 0 || p[0] != whole {
-		return nil, errVersion
+	if len(p) == 0 || p[0] != entry {
+		return nil, nil, errVersion
 	}
-	return p, nil
+	uid, rest, ok := cutUID(p)
+	if !ok || len(rest) == 0 {
+		return nil, nil, errMalformed
+	}
+	m := &cluster.Message{UID: uid, Namespace: namespace, Type: cluster.Type(rest[0])}
+	if err := m.DecodeData(rest[1:]); err != nil {
+		return nil, nil, err
+	}
+	return m, rest[1:], nil
 }
 
 // Range implements [cluster.LogDriver].
@@ -325,7 +345,7 @@ func (d logged) Range(ctx context.Context, from string, f func(offset string, m 
 	if epochOf(info) != o.epoch || o.seq > info.State.LastSeq {
 		return adapter.ErrOffset
 	}
-	if err := l.replay(ctx, s, o, f); err != nil {
+	if err := l.replay(ctx, s, d.a.Namespace(), o, f); err != nil {
 		return err
 	}
 	// Only now: what has been dropped meanwhile may not have been read.
@@ -339,7 +359,7 @@ func (d logged) Range(ctx context.Context, from string, f func(offset string, m 
 }
 
 // replay calls f with what is behind o.
-func (l *log) replay(ctx context.Context, s jetstream.Stream, o offset, f func(offset string, m *cluster.Message) bool) error {
+func (l *log) replay(ctx context.Context, s jetstream.Stream, namespace string, o offset, f func(offset string, m *cluster.Message) bool) error {
 	cons, err := l.consumer(ctx, s, o.seq)
 	if err != nil {
 		return err
@@ -352,18 +372,14 @@ func (l *log) replay(ctx context.Context, s jetstream.Stream, o offset, f func(o
 		got := next
 		err := fetch(ctx, cons, int(min(left, fetchEntries)), &next, func(e jetstream.Msg, seq uint64) bool {
 			left--
-			frame, err := l.frame(&ps, e.Data())
+			m, _, err := decodeEntry(&ps, namespace, e.Data())
 			if errors.Is(err, errMissing) {
 				// It began before o, where this reader cannot see.
 				broken = fmt.Errorf("%w: %w", adapter.ErrOffset, err)
 				return false
 			}
-			if err != nil || frame == nil {
-				return true
-			}
-			m, err := decode(frame)
-			if err != nil {
-				return true
+			if m == nil {
+				return true // a part, or nothing of ours
 			}
 			more = f(offset{o.epoch, seq}.String(), m)
 			return more

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,10 +114,13 @@ func TestLogIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	clustertest.Connect(t, a.Adapter, "one", "r")
-	send := func(p adapter.Packet) (offset string) {
+	n := 0
+	send := func(size int) (offset string) {
 		t.Helper()
 		clustertest.Eventually(t, "an offset", func() bool {
-			if err := a.Broadcast(p, room); err != nil {
+			// Each with another name: an adapter knows its own packets by what is in them.
+			n++
+			if err := a.Broadcast(large{fmt.Sprint("packet ", n, " "), make([]byte, size)}, room); err != nil {
 				t.Fatal(err)
 			}
 			select {
@@ -136,10 +140,10 @@ func TestLogIsLost(t *testing.T) {
 		})
 		return n, err
 	}
-	old := send(clustertest.Packet("first"))
-	send(clustertest.Packet("second"))
+	old := send(1)
+	send(1)
 	// A packet that is larger than NATS takes is several entries, and one packet.
-	send(large{"large", make([]byte, 3<<20)})
+	send(3 << 20)
 	if n, err := replay(old); n != 2 || err != nil {
 		t.Errorf("replayed %d, %v", n, err)
 	}
@@ -151,15 +155,18 @@ func TestLogIsLost(t *testing.T) {
 
 	srv.Close()
 	srv = startServer(t, embedded.Config{Clients: srv.ClientAddr(), JetStream: dir})
-	fresh := send(clustertest.Packet("third"))
+	fresh := send(1)
 	for len(h.offsets) > 0 {
 		fresh = <-h.offsets
 	}
 	if _, err := replay(old); !errors.Is(err, adapter.ErrOffset) {
 		t.Errorf("offset of the lost log: %v", err)
 	}
-	send(clustertest.Packet("fourth"))
+	send(1)
 	if n, err := replay(fresh); n < 1 || err != nil {
 		t.Errorf("replayed %d, %v", n, err)
+	}
+	if strings.Contains(h.Log(), "malformed") {
+		t.Errorf("logged %s", h.Log())
 	}
 }
