@@ -234,9 +234,9 @@ func (c *conn) publish(ctx context.Context, d *driver, ps []cluster.Parcel) (set
 		return 0, 0, errAway
 	}
 	before := c.nc.Stats().Reconnects
-	var stored []jetstream.PubAckFuture
+	var stored []storing
 	for i := range ps {
-		switch e := c.send(d, &ps[i], &stored); {
+		switch e := c.send(d, i, &ps[i], &stored); {
 		case e == nil:
 		case errors.Is(e, natsgo.ErrMaxPayload) || errors.Is(e, natsgo.ErrBadSubject) || errors.Is(e, errTooLarge):
 			lost, err = lost+1, e // this one alone
@@ -252,37 +252,67 @@ func (c *conn) publish(ctx context.Context, d *driver, ps []cluster.Parcel) (set
 		// The answer is that of another connection.
 		return len(ps), len(ps), natsgo.ErrConnectionReconnecting
 	}
-	for _, f := range stored {
-		select {
-		case <-f.Ok():
-		case e := <-f.Err():
-			lost, err = lost+1, e
-		case <-ctx.Done():
-			return len(ps), min(lost+1, len(ps)), ctx.Err()
-		}
+	if len(stored) > 0 {
+		n, e := c.settle(ctx, d, ps, stored)
+		lost, err = lost+n, errors.Join(err, e)
 	}
-	return len(ps), min(lost, len(ps)), err
+	return len(ps), lost, err
 }
 
-// send publishes one parcel, in parts if it is too large. What goes into the log is
-// appended to stored.
-func (c *conn) send(d *driver, p *cluster.Parcel, stored *[]jetstream.PubAckFuture) error {
-	frame := p.Data
-	publish := func(b []byte) error { return c.nc.Publish(p.Dest, b) }
-	if d.log != nil && p.Dest == d.log.subject {
-		frame = d.log.entry(d, p)
-		publish = func(b []byte) error {
-			f, err := c.js.PublishAsync(p.Dest, b, jetstream.WithRetryAttempts(0))
-			if err == nil {
-				*stored = append(*stored, f)
-			}
-			return err
+// storing is a parcel, or a part of it, that JetStream has not yet said to have stored.
+type storing struct {
+	i   int // the parcel's
+	ack jetstream.PubAckFuture
+}
+
+// settle waits for JetStream and returns how many parcels it does not keep. What nobody
+// was there to keep is sent to the others without the log.
+func (c *conn) settle(ctx context.Context, d *driver, ps []cluster.Parcel, stored []storing) (lost int, err error) {
+	last := -1 // the parcel that was given up last
+	for _, s := range stored {
+		var e error
+		select {
+		case <-s.ack.Ok():
+		case e = <-s.ack.Err():
+		case <-ctx.Done():
+			e = ctx.Err()
+		}
+		if e == nil || s.i == last {
+			continue
+		}
+		last = s.i
+		if errors.Is(e, jetstream.ErrNoStreamResponse) {
+			d.a.Report("adapter: NATS keeps no log, packets are sent without", e)
+			e = c.split(d, d.log.entry(d, &ps[s.i]), func(b []byte) error { return c.nc.Publish(d.all, b) })
+		}
+		if e != nil {
+			lost, err = lost+1, e
 		}
 	}
+	return lost, err
+}
+
+// send publishes one parcel. What goes into the log is appended to stored.
+func (c *conn) send(d *driver, i int, p *cluster.Parcel, stored *[]storing) error {
+	if d.log == nil || p.Dest != d.log.subject {
+		return c.split(d, p.Data, func(b []byte) error { return c.nc.Publish(p.Dest, b) })
+	}
+	return c.split(d, d.log.entry(d, p), func(b []byte) error {
+		// The library keeps it until it is stored.
+		ack, err := c.js.PublishAsync(p.Dest, bytes.Clone(b), jetstream.WithRetryAttempts(0))
+		if err == nil {
+			*stored = append(*stored, storing{i, ack})
+		}
+		return err
+	})
+}
+
+// split publishes a frame, in parts if it is too large.
+func (c *conn) split(d *driver, frame []byte, publish func(b []byte) error) error {
 	limit := c.nc.MaxPayload()
 	if int64(len(frame)) <= limit {
 		return publish(frame)
 	}
 	d.number++
-	return split(d.a.UID(), d.number, frame, int(limit), func(b []byte) error { return publish(bytes.Clone(b)) })
+	return split(d.a.UID(), d.number, frame, int(limit), publish)
 }

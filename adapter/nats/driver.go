@@ -158,6 +158,14 @@ func (d *driver) frame(p []byte) error {
 			return errMalformed
 		}
 		return d.frame(b)
+	case entry:
+		// Its sender found no log.
+		m, _, err := decodeEntry(nil, d.a.Namespace(), p)
+		if err != nil {
+			return err
+		}
+		d.a.Receive(m)
+		return nil
 	case ask, answer:
 		return d.barriers.receive(d, p)
 	}

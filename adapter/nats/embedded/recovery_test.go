@@ -170,3 +170,36 @@ func TestLogIsLost(t *testing.T) {
 		t.Errorf("logged %s", h.Log())
 	}
 }
+
+// Without JetStream packets are sent as by an adapter that has no recovery: who is here
+// gets them without offsets.
+func TestNoJetStream(t *testing.T) {
+	srv := startServer(t, embedded.Config{})
+	f := factory(t, srv, nats.Options{JetStream: &nats.JetStream{}})
+	var all []*cluster.Adapter
+	var hosts []recoveryHost
+	for range 2 {
+		h := recoveryHost{&clustertest.Host{Name: "/"}, make(chan string, 1000)}
+		a := f(h).(*cluster.Logged)
+		if err := a.EnableRecovery(h, adapter.RecoveryConfig{MaxDisconnection: time.Minute, LogAge: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { clustertest.Close(t, a.Adapter) })
+		if err := a.Init(t.Context()); err == nil {
+			t.Error("no error without JetStream")
+		}
+		all, hosts = append(all, a.Adapter), append(hosts, h)
+	}
+	clustertest.WantServers(t, all...)
+	clustertest.Connect(t, all[1], "far", "r")
+	clustertest.Connect(t, all[0], "near", "r")
+	if err := all[0].Log().Broadcast(large{"large ", make([]byte, 2<<20)}, room); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range hosts {
+		clustertest.Eventually(t, "the packet", func() bool { return h.Has("large ") })
+		if len(h.offsets) > 0 {
+			t.Error("with an offset")
+		}
+	}
+}
