@@ -19,10 +19,12 @@ type logger struct {
 }
 
 func (l *logger) Noticef(format string, v ...any) { l.l.Debug("nats: " + fmt.Sprintf(format, v...)) }
-func (l *logger) Debugf(format string, v ...any)  { l.l.Debug("nats: " + fmt.Sprintf(format, v...)) }
-func (l *logger) Tracef(format string, v ...any)  { l.l.Debug("nats: " + fmt.Sprintf(format, v...)) }
-func (l *logger) Warnf(format string, v ...any)   { l.l.Warn("nats: " + fmt.Sprintf(format, v...)) }
-func (l *logger) Errorf(format string, v ...any)  { l.l.Error("nats: " + fmt.Sprintf(format, v...)) }
+
+func (l *logger) Debugf(format string, v ...any) { l.l.Debug("nats: " + fmt.Sprintf(format, v...)) }
+
+func (l *logger) Tracef(format string, v ...any) { l.l.Debug("nats: " + fmt.Sprintf(format, v...)) }
+func (l *logger) Warnf(format string, v ...any)  { l.l.Warn("nats: " + fmt.Sprintf(format, v...)) }
+func (l *logger) Errorf(format string, v ...any) { l.l.Error("nats: " + fmt.Sprintf(format, v...)) }
 
 // Fatalf is called when the server cannot start. The server's own logger ends the
 // process.

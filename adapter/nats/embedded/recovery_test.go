@@ -154,7 +154,7 @@ func TestLogIsLost(t *testing.T) {
 	}
 
 	srv.Close()
-	srv = startServer(t, embedded.Config{Clients: srv.ClientAddr(), JetStream: dir})
+	startServer(t, embedded.Config{Clients: srv.ClientAddr(), JetStream: dir})
 	fresh := send(1)
 	for len(h.offsets) > 0 {
 		fresh = <-h.offsets
