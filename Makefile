@@ -1,13 +1,16 @@
 # Every target installs what it needs (npm packages, tools, Chromium when run as root on Debian). What cannot be
 # installed is skipped with a message, except with CI=true or REQUIRE_SERVICES=1: then it is a failure.
 
-.PHONY: help chat test test-go test-js test-examples test-proxy test-browser check build bench bench-quick bench-cluster bench-micro bench-compare fuzz clean
+.PHONY: help chat cluster test test-go test-js test-examples test-proxy test-browser check build bench bench-quick bench-cluster bench-micro bench-compare fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 chat: ## Run the chat example at http://localhost:3000 (ADDR=:8080 for another port)
 	@scripts/chat
+
+cluster: ## Run the chat on three servers connected by NATS, at http://localhost:3000 (ADDR=:8080 for another port)
+	@scripts/cluster
 
 test: ## Run all tests: Go (race, plain, invariants), JavaScript client, examples, proxies, browser
 	@scripts/test

@@ -18,6 +18,7 @@
 //   - delivery: nothing lost, nothing doubled
 //   - tls: certificates without a proxy
 //   - chat: rooms, presence, typing indicator, history, reconnection, with a page
+//   - cluster: the chat on three servers behind a balancer, connected by NATS within them
 //
 // And for special purposes:
 //

@@ -3,30 +3,24 @@
 //	npm ci                      # fetches the official JavaScript client
 //	go run . -addr :3000
 //
-// main.go starts and stops the server, chat.go holds the events, hub.go the state, web/ the page.
+// main.go starts and stops the server; the chat itself is in chatroom, which examples/cluster uses, too.
 package main
 
 import (
 	"context"
-	"embed"
 	"flag"
 	"fmt"
-	"io/fs"
 	"log"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
+	"github.com/epio-go/epio/examples/chat/chatroom"
 	"github.com/epio-go/epio/sio"
 )
-
-//go:embed web
-var web embed.FS
 
 func main() {
 	log.SetFlags(0)
@@ -42,11 +36,7 @@ func run(addr, client string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	files, err := library(client)
-	if err != nil {
-		return err
-	}
-	pages, err := fs.Sub(web, "web")
+	files, err := chatroom.Library(client)
 	if err != nil {
 		return err
 	}
@@ -55,11 +45,11 @@ func run(addr, client string) error {
 	if err != nil {
 		return err
 	}
-	register(srv, newHub())
+	chatroom.Register(srv)
 
 	// The Socket.IO server listens itself, which is its fastest way in, and hands all other requests to the page's handler.
 	// In an existing web server it would be mux.Handle("/socket.io/", srv) instead.
-	srv.SetFallback(http.FileServerFS(pages))
+	srv.SetFallback(chatroom.Pages())
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
@@ -77,21 +67,6 @@ func run(addr, client string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	return srv.Shutdown(ctx)
-}
-
-// library returns the folder of the client library: client, or where npm ci has put it.
-func library(client string) (fs.FS, error) {
-	places := []string{client}
-	if client == "" {
-		installed := filepath.Join("node_modules", "socket.io-client", "dist")
-		places = []string{installed, filepath.Join("examples", "chat", installed)}
-	}
-	for _, place := range places {
-		if _, err := os.Stat(place); err == nil {
-			return os.DirFS(place), nil
-		}
-	}
-	return nil, fmt.Errorf("no client library in %q: run npm ci in examples/chat first", places)
 }
 
 // browsable turns a listener's address into one a browser can open.

@@ -20,10 +20,11 @@ import (
 type backend func(o *options) (f adapter.Factory, close func(), err error)
 
 // backends are the kinds there are. Each is compatible with the npm package of its name
-// at that one's default options.
+// at that one's default options, if there is one.
 var backends = map[string]backend{
 	"memory":   func(*options) (adapter.Factory, func(), error) { return adapter.MemoryFactory, nil, nil },
 	"postgres": onPostgres,
+	"nats":     onNATS,
 	"redis": onRedis(func(c *goredis.Client) adapter.Factory {
 		return redis.Classic(c, redis.ClassicOptions{})
 	}),

@@ -44,7 +44,7 @@ func main() {
 	flag.StringVar(&o.adapter, "adapter", "memory", "one of "+adapterNames())
 	flag.StringVar(&o.redis, "redis", "localhost:6379", "`address` of Redis")
 	flag.StringVar(&o.postgres, "postgres", "", "Postgres `DSN`")
-	flag.StringVar(&o.nats, "nats", "", "`URL` of NATS")
+	flag.StringVar(&o.nats, "nats", "", "`URL` of NATS; empty: a mesh of servers within the nodes")
 	flag.BoolVar(&o.recovery, "recovery", false, "connection state recovery")
 	flag.BoolVar(&o.msgpack, "msgpack", false, "socket.io-msgpack-parser")
 	flag.Parse()

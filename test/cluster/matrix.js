@@ -326,9 +326,15 @@ export function matrix(title, kinds, setup, { order = true } = {}) {
             assert.ok(Date.now() - start < 3000);
             start = Date.now();
             const s = await c.call("serverSideEmitWithAck", "sse-ack");
-            assert.ok(s.err, "an error");
             assert.equal(s.responses.length, 2);
             assert.ok(Date.now() - start < 7000);
+            if (backend.forgets) {
+              // Who is silent for less than a request's time is no longer waited for.
+              assert.equal(s.err, null);
+              assert.equal((await c.call("fetchSockets", {})).length, 3);
+              return;
+            }
+            assert.ok(s.err, "an error");
             // By then a server that is known by its heartbeats is given up.
             if (!backend.crash) await assert.rejects(c.call("fetchSockets", {}));
           }),

@@ -6,20 +6,15 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp } from "node:fs/promises";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
+import { browser, deadline, desktop, freePort, launch, leave, people, Person, shots } from "../people.js";
 
 const folder = fileURLToPath(new URL("..", import.meta.url));
-const deadline = 20_000;
 const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
-const desktop = { viewport: { width: 1280, height: 800 } };
 
-let program, browser, server, url, shots;
+let program, server, url;
 
 before(async () => {
   program = process.env.CHAT;
@@ -27,37 +22,15 @@ before(async () => {
     program = path.join(folder, "../../bin/chat");
     execFileSync("go", ["build", "-o", program, "."], { cwd: folder, stdio: "inherit" });
   }
-  shots = await mkdtemp(path.join(tmpdir(), "epio-chat-"));
   url = `http://127.0.0.1:${await freePort()}`;
   await start();
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: [
-      "--headless",
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
+  await launch();
 });
 
 after(async () => {
   await browser?.close();
   if (server) await stop();
 });
-
-async function freePort() {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, "close");
-  return port;
-}
 
 async function start() {
   server = spawn(program, ["-addr", new URL(url).host], { cwd: folder, stdio: ["ignore", "inherit", "inherit"] });
@@ -80,112 +53,13 @@ async function stop(signal = "SIGTERM") {
   if (signal === "SIGTERM") assert.equal(code, 0, "the server ends cleanly");
 }
 
-// A Person is one page in a browser profile of its own.
-const people = [];
-class Person {
-  static async enter(name, room, options = desktop) {
-    const person = new Person();
-    person.name = name;
-    const context = await browser.newContext(options);
-    person.page = await context.newPage();
-    person.page.setDefaultTimeout(deadline);
-    person.errors = [];
-    person.page.on("pageerror", (error) => person.errors.push(error));
-    people.push(person);
-    await person.page.goto(url);
-    await person.page.fill("#name", name);
-    await person.page.fill("#first-room", room);
-    await person.page.click("#enter-form button");
-    await person.connected();
-    return person;
-  }
-
-  async say(text) {
-    await this.page.fill("#text", text);
-    await this.page.press("#text", "Enter");
-  }
-
-  // sees waits until the conversation is exactly this, [name, text] each, all delivered.
-  sees(...lines) {
-    return this.waits((want) => {
-      const items = [...document.querySelectorAll(".message")];
-      const got = items.map((m) => [m.querySelector(".from").textContent, m.querySelector("p").textContent]);
-      return JSON.stringify(got) === JSON.stringify(want) && !document.querySelector(".pending, .failed");
-    }, lines, `messages ${JSON.stringify(lines)}`);
-  }
-
-  seesHere(...names) {
-    return this.waits(
-      (want) => JSON.stringify([...document.querySelectorAll("#here li")].map((i) => i.textContent).sort()) === JSON.stringify(want),
-      names.sort(),
-      `people ${names}`,
-    );
-  }
-
-  seesTyping(text) {
-    return this.waits((want) => document.querySelector("#typing").textContent === want, text, `typing line "${text}"`);
-  }
-
-  // typesUntil goes on typing until the other one sees it. One key is not enough: "typing" is volatile, so it gets lost while
-  // the other's connection is being upgraded.
-  async typesUntil(other) {
-    const text = this.page.locator("#text");
-    const seen = other.seesTyping(`${this.name} is typing…`);
-    let done = false;
-    const typing = (async () => {
-      while (!done) {
-        await text.fill("");
-        await text.pressSequentially("Hel", { delay: 50 });
-      }
-    })();
-    try {
-      await seen;
-    } finally {
-      done = true;
-      await typing;
-    }
-  }
-
-  state(name) {
-    return this.waits((want) => document.querySelector("#state").dataset.state === want, name, `state ${name}`);
-  }
-
-  connected() {
-    return this.state("connected");
-  }
-
-  async waits(condition, argument, what) {
-    try {
-      await this.page.waitForFunction(condition, argument, { timeout: deadline, polling: 50 });
-    } catch (error) {
-      const shot = path.join(shots, `failed-${this.name}.png`);
-      await this.page.screenshot({ path: shot });
-      throw new Error(`${this.name} does not see ${what} (${shot}); the page says:\n${await this.page.innerText("body")}`, { cause: error });
-    }
-  }
-
-  // overflow is how far the page is wider than the window.
-  overflow() {
-    return this.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-  }
-
-  screenshot(name) {
-    return this.page.screenshot({ path: path.join(shots, `${name}.png`) });
-  }
-}
-
-afterEach(async () => {
-  for (const person of people.splice(0)) {
-    assert.deepEqual(person.errors, [], `errors on the page of ${person.name}`);
-    await person.page.context().close();
-  }
-});
+afterEach(leave);
 
 describe("chat", { timeout: 120_000 }, () => {
   test("two people talk, see each other and see each other type", async () => {
-    const ada = await Person.enter("Ada", "talk");
+    const ada = await Person.enter(url, "Ada", "talk");
     await ada.seesHere("Ada (you)");
-    const bob = await Person.enter("Bob", "talk");
+    const bob = await Person.enter(url, "Bob", "talk");
     await ada.seesHere("Ada (you)", "Bob");
     await bob.seesHere("Ada", "Bob (you)");
 
@@ -212,20 +86,20 @@ describe("chat", { timeout: 120_000 }, () => {
   });
 
   test("who comes later gets the history", async () => {
-    const ada = await Person.enter("Ada", "history");
+    const ada = await Person.enter(url, "Ada", "history");
     await ada.say("first");
     await ada.sees(["Ada", "first"]);
     await ada.say("second");
     await ada.sees(["Ada", "first"], ["Ada", "second"]);
-    const cyd = await Person.enter("Cyd", "history");
+    const cyd = await Person.enter(url, "Cyd", "history");
     await cyd.sees(["Ada", "first"], ["Ada", "second"]);
     await cyd.say("third");
     await ada.sees(["Ada", "first"], ["Ada", "second"], ["Cyd", "third"]);
   });
 
   test("rooms are apart, and one can move between them", async () => {
-    const ada = await Person.enter("Ada", "north");
-    const bob = await Person.enter("Bob", "south");
+    const ada = await Person.enter(url, "Ada", "north");
+    const bob = await Person.enter(url, "Bob", "south");
     await ada.say("only north");
     await ada.sees(["Ada", "only north"]);
     await bob.sees();
@@ -241,8 +115,8 @@ describe("chat", { timeout: 120_000 }, () => {
   });
 
   test("who reads older messages is not moved, but told about new ones", async () => {
-    const ada = await Person.enter("Ada", "scroll");
-    const bob = await Person.enter("Bob", "scroll");
+    const ada = await Person.enter(url, "Ada", "scroll");
+    const bob = await Person.enter(url, "Bob", "scroll");
     const lines = [];
     for (let i = 1; i <= 30; i++) {
       await ada.say(`line ${i}`);
@@ -275,8 +149,8 @@ describe("chat", { timeout: 120_000 }, () => {
   for (const signal of ["SIGTERM", "SIGKILL"]) {
     test(`both come back by themselves after the server ended with ${signal}`, async () => {
       const room = `back ${signal}`;
-      const ada = await Person.enter("Ada", room, desktop);
-      const bob = await Person.enter("Bob", room, phone);
+      const ada = await Person.enter(url, "Ada", room, desktop);
+      const bob = await Person.enter(url, "Bob", room, phone);
       await ada.say("before");
       await ada.sees(["Ada", "before"]);
       await bob.sees(["Ada", "before"]);
@@ -295,7 +169,7 @@ describe("chat", { timeout: 120_000 }, () => {
   }
 
   test("what is said while offline is marked as not sent", async () => {
-    const ada = await Person.enter("Ada", "offline");
+    const ada = await Person.enter(url, "Ada", "offline");
     await stop();
     await ada.state("offline");
     await ada.say("into the void");
@@ -305,7 +179,7 @@ describe("chat", { timeout: 120_000 }, () => {
   });
 
   test("works over polling alone", async () => {
-    const ada = await Person.enter("Ada", "polling");
+    const ada = await Person.enter(url, "Ada", "polling");
     const bob = await browser.newContext(desktop).then(async (context) => {
       // Without WebSocket the client stays on polling, as behind a proxy that does not let it through.
       await context.addInitScript(() => delete window.WebSocket);
@@ -329,9 +203,9 @@ describe("chat", { timeout: 120_000 }, () => {
     for (const [size, options] of Object.entries({ phone, desktop })) {
       for (const colorScheme of ["light", "dark"]) {
         const room = `look ${size} ${colorScheme}`;
-        const other = await Person.enter("Grace", room);
+        const other = await Person.enter(url, "Grace", room);
         await other.say("Has anybody seen the new release notes?");
-        const person = await Person.enter("Ada", room, { ...options, colorScheme });
+        const person = await Person.enter(url, "Ada", room, { ...options, colorScheme });
         await person.sees(["Grace", "Has anybody seen the new release notes?"]);
         await person.say("Yes, reading them right now. A very long word to see how it breaks: " + "abcdefghijklmnopqrstuvwxyz".repeat(4));
         await other.say("Good ☺");

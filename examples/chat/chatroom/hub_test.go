@@ -1,4 +1,4 @@
-package main
+package chatroom
 
 import (
 	"fmt"
@@ -36,7 +36,7 @@ func equal(t *testing.T, got, want any) {
 }
 
 func TestHubAnnounces(t *testing.T) {
-	h := newHub()
+	h := newHub(0)
 	var a announcements
 	h.join(person{ID: "1", Name: "Ada", room: "x"}, 0, a.tell)
 	h.join(person{ID: "2", Name: "Bob", room: "x"}, 0, a.tell)
@@ -54,7 +54,7 @@ func TestHubAnnounces(t *testing.T) {
 }
 
 func TestHubHistory(t *testing.T) {
-	h := newHub()
+	h := newHub(0)
 	h.join(person{ID: "1", Name: "Ada", room: "x"}, 0, quiet)
 	var sent []string
 	send := func(room string, m message) { sent = append(sent, room+":"+m.Name+":"+m.Text) }
@@ -85,7 +85,7 @@ func TestHubHistory(t *testing.T) {
 }
 
 func TestHubForgetsEmptyRooms(t *testing.T) {
-	h := newHub()
+	h := newHub(0)
 	clock := time.Unix(0, 0)
 	h.now = func() time.Time { clock = clock.Add(time.Second); return clock }
 	h.join(person{ID: "stays", room: "busy"}, 0, quiet)

@@ -1,4 +1,4 @@
-package main
+package chatroom
 
 import (
 	"context"
@@ -30,8 +30,25 @@ const (
 	maxText = 1000 // characters of a message
 )
 
-// register registers all events of the chat with the server.
-func register(srv *sio.Server, h *hub) {
+// Register registers all events of the chat with a server that stands alone.
+func Register(srv *sio.Server) { register(srv, newHub(0), alone{}) }
+
+// others are the other servers that have the chat.
+type others interface {
+	// moved says that somebody on this server has come or gone. The hub is not locked.
+	moved()
+	// said says that somebody on this server has said something. The hub is locked.
+	said(room string, m message)
+}
+
+// alone is a server without others.
+type alone struct{}
+
+func (alone) moved()               {}
+func (alone) said(string, message) {}
+
+// register registers the events of pages.
+func register(srv *sio.Server, h *hub, o others) {
 	tell := announce(srv)
 
 	// Fails with what the user may read; all other errors would reach the page as "internal error".
@@ -48,6 +65,7 @@ func register(srv *sio.Server, h *hub) {
 		if err := s.Join(room); err != nil {
 			return joinResponse{}, err
 		}
+		defer o.moved()
 		return joinResponse{h.join(person{ID: s.ID(), Name: name, room: room}, r.After, tell)}, nil
 	})
 
@@ -56,8 +74,12 @@ func register(srv *sio.Server, h *hub) {
 		if !within(text, maxText) {
 			return message{}, &sio.Error{Message: "Messages have 1 to 1000 characters."}
 		}
-		// The others get the message as an event, the sender as the answer.
-		m, ok := h.say(s.ID(), text, func(room string, m message) { _ = s.To(room).Emit("message", m) })
+		// The others get the message as an event, the sender as the answer. Other servers tell their pages themselves, so
+		// that what these get is what is in the history there.
+		m, ok := h.say(s.ID(), text, func(room string, m message) {
+			_ = s.Local().To(room).Emit("message", m)
+			o.said(room, m)
+		})
 		if !ok {
 			return message{}, &sio.Error{Message: "Join a room first."}
 		}
@@ -72,7 +94,11 @@ func register(srv *sio.Server, h *hub) {
 		return nil
 	})
 
-	srv.OnDisconnect(func(s *sio.Socket, _ sio.Reason) { h.leave(s.ID(), tell) })
+	srv.OnDisconnect(func(s *sio.Socket, _ sio.Reason) {
+		if _, ok := h.leave(s.ID(), tell); ok {
+			o.moved()
+		}
+	})
 }
 
 // within reports whether a text has between 1 and n characters.
@@ -80,11 +106,11 @@ func within(text string, n int) bool {
 	return text != "" && utf8.RuneCountInString(text) <= n
 }
 
-// announce returns the function that tells the pages who is where now. An error of Emit would say that a page could not be
+// announce returns the function that tells this server's pages who is where now. An error of Emit would say that a page could not be
 // told; such a page is about to be disconnected and asks again when it comes back.
 func announce(srv *sio.Server) announcer {
 	return func(room string, here []person, rooms []roomInfo) {
-		_ = srv.To(room).Emit("here", here)
-		_ = srv.Emit("rooms", rooms)
+		_ = srv.Local().To(room).Emit("here", here)
+		_ = srv.Local().Emit("rooms", rooms)
 	}
 }

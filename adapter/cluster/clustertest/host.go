@@ -1,0 +1,80 @@
+package clustertest
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/epio-go/epio/adapter"
+)
+
+// Host is an adapter.Host that keeps what comes from other servers, and what is logged.
+type Host struct {
+	Name string // of the namespace
+
+	mu     sync.Mutex
+	got    []string        // guarded by mu
+	logged strings.Builder // guarded by mu
+}
+
+var _ adapter.Host = (*Host)(nil)
+
+// Namespace implements [adapter.Host].
+func (h *Host) Namespace() string { return h.Name }
+
+// Logger implements [adapter.Host].
+func (h *Host) Logger() *slog.Logger { return slog.New(slog.NewTextHandler(h, nil)) }
+
+// Write takes what is logged.
+func (h *Host) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.logged.Write(p)
+}
+
+// Log returns what was logged.
+func (h *Host) Log() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.logged.String()
+}
+
+// BroadcastLocal implements [adapter.Host]: one client answers "answer".
+func (h *Host) BroadcastLocal(event string, args []any, _ adapter.Opts, ack func(string, any)) int {
+	h.keep(fmt.Sprint(event, args))
+	if ack != nil {
+		ack("", "answer")
+	}
+	return 1
+}
+
+// ServerEvent implements [adapter.Host]: the answer is "heard".
+func (h *Host) ServerEvent(event string, args []any, ack func(any)) {
+	h.keep(fmt.Sprint("server ", event, args))
+	if ack != nil {
+		ack("heard")
+	}
+}
+
+func (h *Host) keep(s string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.got = append(h.got, s)
+}
+
+// Got returns the events that have come, in order: "name[arguments]", with "server "
+// before server-side ones.
+func (h *Host) Got() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.got)
+}
+
+// Has reports whether an event has come that begins with prefix.
+func (h *Host) Has(prefix string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.ContainsFunc(h.got, func(s string) bool { return strings.HasPrefix(s, prefix) })
+}

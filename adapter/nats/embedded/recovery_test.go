@@ -1,0 +1,205 @@
+package embedded_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/epio-go/epio/adapter"
+	"github.com/epio-go/epio/adapter/adaptertest"
+	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
+	"github.com/epio-go/epio/adapter/nats"
+	"github.com/epio-go/epio/adapter/nats/embedded"
+)
+
+// logged makes a cluster with a log of its own, with recovery if c is not nil.
+func logged(t *testing.T, s *embedded.Server, prefix string, mode nats.RoomMode, hosts []adapter.Host, c *adapter.RecoveryConfig) []adapter.Adapter {
+	t.Helper()
+	var as []adapter.Adapter
+	var cs []*cluster.Adapter
+	for _, h := range hosts {
+		f := factory(t, s, nats.Options{Prefix: prefix, Rooms: mode, JetStream: &nats.JetStream{MaxBytes: 16 << 20}})
+		a := f(h).(*cluster.Logged)
+		if c != nil {
+			if err := a.EnableRecovery(h.(adapter.RecoveryHost), *c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Cleanup(func() { clustertest.Close(t, a.Adapter) })
+		if err := a.Init(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		as, cs = append(as, a), append(cs, a.Adapter)
+	}
+	clustertest.WantServers(t, cs...)
+	return as
+}
+
+// The suite of recovery runs besides the others.
+func TestContractWithJetStream(t *testing.T) {
+	s := startServer(t, embedded.Config{JetStream: t.TempDir()})
+	for name, mode := range map[string]nats.RoomMode{"all rooms": nats.AllRooms, "no rooms": nats.NoRooms} {
+		t.Run(name, func(t *testing.T) {
+			clusters := 0
+			prefix := func() string {
+				clusters++
+				return fmt.Sprint("log", int(mode), "_", clusters)
+			}
+			adaptertest.Run(t, adaptertest.Config{
+				Servers: 3,
+				Evicts:  true,
+				Synced: func(t *testing.T, as []adapter.Adapter) {
+					for _, a := range as {
+						if err := a.(*cluster.Logged).Synced(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+					}
+				},
+				New: func(t *testing.T, hosts []adapter.Host) []adapter.Adapter {
+					return logged(t, s, prefix(), mode, hosts, nil)
+				},
+				NewRecovery: func(t *testing.T, hosts []adapter.RecoveryHost, c adapter.RecoveryConfig) []adapter.Adapter {
+					all := make([]adapter.Host, len(hosts))
+					for i, h := range hosts {
+						all[i] = h
+					}
+					return logged(t, s, prefix(), mode, all, &c)
+				},
+			})
+		})
+	}
+}
+
+// Options of JetStream are checked with the others.
+func TestJetStreamOptions(t *testing.T) {
+	if _, err := nats.New(nats.Options{JetStream: &nats.JetStream{Replicas: 6}}); err == nil {
+		t.Error("six replicas")
+	}
+	if _, err := nats.New(nats.Options{JetStream: &nats.JetStream{MaxBytes: -1}}); err == nil {
+		t.Error("no bytes")
+	}
+}
+
+// recoveryHost is a host that keeps the offsets of packets.
+type recoveryHost struct {
+	*clustertest.Host
+	offsets chan string
+}
+
+func (h recoveryHost) BroadcastLogged(event string, args []any, o adapter.Opts, offset string) int {
+	h.offsets <- offset
+	return h.BroadcastLocal(event, args, o, nil)
+}
+
+func (h recoveryHost) Evict(context.Context, string) bool { return false }
+
+// A log in memory is lost when its NATS server is restarted: then old offsets are refused,
+// and packets have new ones.
+func TestLogIsLost(t *testing.T) {
+	dir := t.TempDir()
+	srv := startServer(t, embedded.Config{Clients: anyPort, JetStream: dir})
+	f := must(t, nats.Options{URL: srv.ClientAddr(), JetStream: &nats.JetStream{}})
+	h := recoveryHost{&clustertest.Host{Name: "/"}, make(chan string, 1000)}
+	a := f(h).(*cluster.Logged)
+	c := adapter.RecoveryConfig{MaxDisconnection: time.Minute, LogAge: 2 * time.Minute, LogPackets: 100, LogBytes: 8 << 20, Sessions: 10}
+	if err := a.EnableRecovery(h, c); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { clustertest.Close(t, a.Adapter) })
+	if err := a.Init(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	clustertest.Connect(t, a.Adapter, "one", "r")
+	n := 0
+	send := func(size int) (offset string) {
+		t.Helper()
+		clustertest.Eventually(t, "an offset", func() bool {
+			// Each with another name: an adapter knows its own packets by what is in them.
+			n++
+			if err := a.Broadcast(large{fmt.Sprint("packet ", n, " "), make([]byte, size)}, room); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case offset = <-h.offsets:
+				return true
+			case <-time.After(3 * time.Second):
+				return false // without the log it is delivered without
+			}
+		})
+		return offset
+	}
+	replay := func(offset string) (n int, err error) {
+		s := &adapter.Session{SID: "x", PID: "y", Rooms: []string{"r"}, Since: offset}
+		err = a.Replay(t.Context(), s, offset, func(missed []adapter.Missed) error {
+			n = len(missed)
+			return nil
+		})
+		return n, err
+	}
+	old := send(1)
+	send(1)
+	// A packet that is larger than NATS takes is several entries, and one packet.
+	send(3 << 20)
+	if n, err := replay(old); n != 2 || err != nil {
+		t.Errorf("replayed %d, %v", n, err)
+	}
+	for _, bad := range []string{"", "x", "1-1", old + "0", old + "zzzz"} {
+		if _, err := replay(bad); !errors.Is(err, adapter.ErrOffset) {
+			t.Errorf("offset %q: %v", bad, err)
+		}
+	}
+
+	srv.Close()
+	startServer(t, embedded.Config{Clients: srv.ClientAddr(), JetStream: dir})
+	fresh := send(1)
+	for len(h.offsets) > 0 {
+		fresh = <-h.offsets
+	}
+	if _, err := replay(old); !errors.Is(err, adapter.ErrOffset) {
+		t.Errorf("offset of the lost log: %v", err)
+	}
+	send(1)
+	if n, err := replay(fresh); n < 1 || err != nil {
+		t.Errorf("replayed %d, %v", n, err)
+	}
+	if strings.Contains(h.Log(), "malformed") {
+		t.Errorf("logged %s", h.Log())
+	}
+}
+
+// Without JetStream packets are sent as by an adapter that has no recovery: who is here
+// gets them without offsets.
+func TestNoJetStream(t *testing.T) {
+	srv := startServer(t, embedded.Config{})
+	f := factory(t, srv, nats.Options{JetStream: &nats.JetStream{}})
+	var all []*cluster.Adapter
+	var hosts []recoveryHost
+	for range 2 {
+		h := recoveryHost{&clustertest.Host{Name: "/"}, make(chan string, 1000)}
+		a := f(h).(*cluster.Logged)
+		if err := a.EnableRecovery(h, adapter.RecoveryConfig{MaxDisconnection: time.Minute, LogAge: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { clustertest.Close(t, a.Adapter) })
+		if err := a.Init(t.Context()); err == nil {
+			t.Error("no error without JetStream")
+		}
+		all, hosts = append(all, a.Adapter), append(hosts, h)
+	}
+	clustertest.WantServers(t, all...)
+	clustertest.Connect(t, all[1], "far", "r")
+	clustertest.Connect(t, all[0], "near", "r")
+	if err := all[0].Log().Broadcast(large{"large ", make([]byte, 2<<20)}, room); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range hosts {
+		clustertest.Eventually(t, "the packet", func() bool { return h.Has("large ") })
+		if len(h.offsets) > 0 {
+			t.Error("with an offset")
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package nats
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func frameOf(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(rand.Uint32())
+	}
+	b[0] = whole
+	return b
+}
+
+// cut returns the parts of a frame.
+func cut(t *testing.T, uid string, number uint32, frame []byte, limit int) (list [][]byte) {
+	t.Helper()
+	err := split(uid, number, frame, limit, func(p []byte) error {
+		if len(p) > limit {
+			t.Errorf("part of %d bytes, limit %d", len(p), limit)
+		}
+		list = append(list, bytes.Clone(p))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func TestPartsMakeTheWhole(t *testing.T) {
+	for _, n := range []int{1, 99, 100, 101, 5000} {
+		frame := frameOf(n)
+		list := cut(t, "u1", 7, frame, 16+100)
+		if want := (n + 99) / 100; len(list) != want {
+			t.Errorf("%d parts of %d bytes, want %d", len(list), n, want)
+		}
+		var ps parts
+		for i, p := range list {
+			got, err := ps.add(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if last := i == len(list)-1; (got != nil) != last || last && !bytes.Equal(got, frame) {
+				t.Errorf("part %d of %d: %d bytes", i, len(list), len(got))
+			}
+		}
+		if ps.bytes != 0 || len(ps.open) != 0 {
+			t.Errorf("left behind: %d bytes, %d messages", ps.bytes, len(ps.open))
+		}
+	}
+}
+
+// Messages of several senders come at a time, and parts get lost: what is complete comes
+// out, nothing else does.
+func TestPartsOfSeveralSendersWithLosses(t *testing.T) {
+	var ps parts
+	frames := make(map[string][]byte)
+	var queues [][][]byte
+	lossy := make(map[string]bool)
+	for s := range 8 {
+		var q [][]byte
+		for n := range 20 {
+			frame := frameOf(500 + 10*n)
+			uid := fmt.Sprint("u", s)
+			list := cut(t, uid, uint32(n), frame, 120)
+			frames[string(frame)] = frame
+			if (s+n)%3 == 0 {
+				i := (s + n) % len(list)
+				list = append(list[:i:i], list[i+1:]...)
+				lossy[string(frame)] = true
+			}
+			q = append(q, list...)
+		}
+		queues = append(queues, q)
+	}
+	complete := 0
+	for len(queues) > 0 {
+		i := rand.IntN(len(queues))
+		got, err := ps.add(queues[i][0])
+		if err != nil && !errors.Is(err, errMissing) {
+			t.Fatal(err)
+		}
+		if got != nil {
+			complete++
+			if frames[string(got)] == nil || lossy[string(got)] {
+				t.Fatal("came out changed, or without a part")
+			}
+		}
+		if queues[i] = queues[i][1:]; len(queues[i]) == 0 {
+			queues = append(queues[:i], queues[i+1:]...)
+		}
+	}
+	if want := len(frames) - len(lossy); complete != want {
+		t.Errorf("%d messages, want %d", complete, want)
+	}
+}
+
+func TestPartsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ps parts
+		first := func(uid string, total int) error {
+			_, err := ps.add(cut(t, uid, 1, make([]byte, total), 1<<20)[0])
+			return err
+		}
+		if _, err := ps.add(cut(t, "u", 1, make([]byte, maxMessage+1), 1<<20)[0]); !errors.Is(err, errTooLarge) {
+			t.Errorf("too large: %v", err)
+		}
+		for i := range maxPartials {
+			if err := first(fmt.Sprint("u", i), 3<<20); err != nil {
+				t.Fatal(i, err)
+			}
+		}
+		if err := first("another", 3<<20); !errors.Is(err, errTooLarge) {
+			t.Errorf("one more: %v", err)
+		}
+		time.Sleep(partialAge + time.Second)
+		if err := first("later", 3<<20); err != nil {
+			t.Errorf("later: %v", err)
+		}
+		if len(ps.open) != 1 {
+			t.Errorf("%d are open", len(ps.open))
+		}
+	})
+}
+
+func FuzzParts(f *testing.F) {
+	for _, p := range [][]byte{nil, {part}, {part, 255}, {part, 1, 'u'}, {part, 1, '.', 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 9}} {
+		f.Add(p, p)
+	}
+	_ = split("u", 1, []byte("\x01abcdef"), 18, func(p []byte) error { f.Add(bytes.Clone(p), bytes.Clone(p)); return nil })
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		var ps parts
+		for _, p := range [][]byte{a, b, a} {
+			got, err := ps.add(p)
+			if got != nil && err != nil {
+				t.Fatal("both")
+			}
+			n := 0
+			for _, m := range ps.open {
+				n += len(m.b)
+			}
+			if n != ps.bytes || n > len(a)+2*len(b) && n > 2*len(a)+len(b) {
+				t.Fatalf("%d bytes held, %d counted", n, ps.bytes)
+			}
+		}
+	})
+}
+
+func TestOptions(t *testing.T) {
+	if _, err := New(Options{}); err != nil {
+		t.Errorf("zero options: %v", err)
+	}
+	_, err := New(Options{
+		URL: "a,,b", Prefix: "a.b", Rooms: 7, QueueBytes: -1, RequestsTimeout: -1,
+		HeartbeatInterval: time.Second, HeartbeatTimeout: time.Second,
+	})
+	for _, want := range []string{"URL", "Prefix", "Rooms", "QueueBytes", "RequestsTimeout", "HeartbeatTimeout"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not mention %s", err, want)
+		}
+	}
+}
