@@ -1,5 +1,5 @@
-# Every target installs what it needs (npm packages, tools, Chromium when run as root on Debian). What cannot be
-# installed is skipped with a message, except with CI=true or REQUIRE_SERVICES=1: then it is a failure.
+# Every target installs what it needs: npm packages, tools, and, when run as root on Debian, browser, proxies and brokers. What
+# cannot be installed is skipped with a message, except with CI=true or REQUIRE_SERVICES=1: then it is a failure.
 
 .PHONY: help chat cluster test test-go test-js test-examples test-proxy test-browser check build bench bench-quick bench-cluster bench-micro bench-compare fuzz clean
 
