@@ -139,6 +139,11 @@ const examples = {
       "new: everybody is here",
     ],
   },
+  drain: {
+    args: ["-period", "100ms"],
+    client: ["ready: 200", "ready: 503", "nobody gets in any more", "the job is done", "then: transport close"],
+    server: ["draining", "stopped"],
+  },
   tls: {
     scheme: "https",
     args: () => ["-cert", path.join(folder, "cert.pem"), "-key", path.join(folder, "key.pem")],
