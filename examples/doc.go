@@ -16,6 +16,7 @@
 //   - auth: tokens, a namespace for administrators, a limit on events
 //   - vote: asking many clients at once
 //   - delivery: nothing lost, nothing doubled
+//   - recovery: clients that were away get what they missed
 //   - drain: stopping without losing work
 //   - tls: certificates without a proxy
 //   - chat: rooms, presence, typing indicator, history, reconnection, with a page
