@@ -15,7 +15,7 @@ var (
 )
 
 // Values of any number of types stay with a socket, a namespace or the server.
-func ExampleKey() {
+func ExampleKey_holders() {
 	srv, _ := sio.New(sio.Config{})
 	defer srv.Close()
 	countKey.Set(srv, 40)
@@ -59,7 +59,7 @@ func ExampleRegistration_Off() {
 }
 
 // A handler for the first event only.
-func ExampleOnce() {
+func ExampleOnce_answers() {
 	srv, _ := sio.New(sio.Config{})
 	defer srv.Close()
 	srv.OnConnect(func(ctx context.Context, s *sio.Socket) error {
