@@ -12,7 +12,7 @@ chat: ## Run the chat example at http://localhost:3000 (ADDR=:8080 for another p
 cluster: ## Run the chat on three servers connected by NATS, at http://localhost:3000 (ADDR=:8080 for another port)
 	@scripts/cluster
 
-test: ## Run all tests: Go (race, plain, invariants), JavaScript client, examples, proxies, browser
+test: ## Run all tests: Go (race, plain, invariants), JavaScript client, clusters, examples, proxies, browser
 	@scripts/test
 
 test-go: ## Run the Go tests of all modules only

@@ -16,7 +16,7 @@ import (
 var root = filepath.Join("..", "..")
 
 // A reference to a test in the page: `sio/ack_test.go: TestCall`.
-var reference = regexp.MustCompile("`([^`]*(?:_test\\.go|\\.test\\.js)[^`]*)`")
+var reference = regexp.MustCompile("`([^`]*(?:_test\\.go|\\.test\\.js|\\.js: )[^`]*)`")
 
 // The first cell of a row that has an id: | A1 | …
 var rowID = regexp.MustCompile(`^\| ([A-Z])(\d+) \|`)
