@@ -1,5 +1,5 @@
-# Every target installs what it needs (npm packages, tools, Chromium when run as root on Debian). What cannot be
-# installed is skipped with a message, except with CI=true or REQUIRE_SERVICES=1: then it is a failure.
+# Every target installs what it needs: npm packages, tools, and, when run as root on Debian, browser, proxies and brokers. What
+# cannot be installed is skipped with a message, except with CI=true or REQUIRE_SERVICES=1: then it is a failure.
 
 .PHONY: help chat cluster test test-go test-js test-examples test-proxy test-browser check build bench bench-quick bench-cluster bench-micro bench-compare fuzz clean
 
@@ -12,7 +12,7 @@ chat: ## Run the chat example at http://localhost:3000 (ADDR=:8080 for another p
 cluster: ## Run the chat on three servers connected by NATS, at http://localhost:3000 (ADDR=:8080 for another port)
 	@scripts/cluster
 
-test: ## Run all tests: Go (race, plain, invariants), JavaScript client, examples, proxies, browser
+test: ## Run all tests: Go (race, plain, invariants), JavaScript client, clusters, examples, proxies, browser
 	@scripts/test
 
 test-go: ## Run the Go tests of all modules only

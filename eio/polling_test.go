@@ -55,9 +55,22 @@ func TestPollingEcho(t *testing.T) {
 		r.post(sid, "4late").want(200, "ok")
 		wait(t, parked, "the parked GET").want(200, "4late")
 
+		// If there are more by then, it gets those too, with separators between them only.
+		parked = r.parked(sid)
+		r.post(sid, "4one\x1ebAQ==\x1e4two").want(200, "ok")
+		got := wait(t, parked, "the parked GET").body
+		for range 2 {
+			if !strings.HasSuffix(got, "4two") {
+				got += "\x1e" + r.get(sid).body
+			}
+		}
+		if got != "4one\x1ebAQ==\x1e4two" {
+			t.Errorf("got %q", got)
+		}
+
 		// Invalid UTF-8 becomes U+FFFD.
 		r.post(sid, "4a\xffb").want(200, "ok")
-		r.wantSaid("late", "a\ufffdb")
+		r.wantSaid("late", "one", "0x01", "two", "a\ufffdb")
 	})
 }
 

@@ -139,6 +139,30 @@ const examples = {
       "new: everybody is here",
     ],
   },
+  recovery: {
+    client: [
+      "connected, recovered: false",
+      "news: read while connected",
+      "news: sent while away",
+      "news: this, too",
+      "connected, recovered: true",
+      "the same id: true",
+    ],
+    server: [
+      "new",
+      "new",
+      "gone: transport close",
+      "back, in 2 rooms, with a basket",
+      "gone: client namespace disconnect",
+      "gone: client namespace disconnect",
+    ],
+    unordered: true,
+  },
+  drain: {
+    args: ["-period", "100ms"],
+    client: ["ready: 200", "ready: 503", "nobody gets in any more", "the job is done", "then: transport close"],
+    server: ["draining", "stopped"],
+  },
   tls: {
     scheme: "https",
     args: () => ["-cert", path.join(folder, "cert.pem"), "-key", path.join(folder, "key.pem")],

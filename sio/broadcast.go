@@ -62,16 +62,9 @@ func (s *Socket) emitAs(event string, id int64, args []any, flags adapter.Flags,
 	if s.state.Load() == gone {
 		return ErrClosed
 	}
-	f, err := s.c.srv.cfg.Parser.EncodeEvent(s.nsp, id, event, args)
+	f, err := s.ns.encode(event, id, args, flags, p)
 	if err != nil {
-		return &EncodeError{Event: event, Err: err}
-	}
-	s.c.srv.warnAttachments(event, f)
-	if flags.Has(adapter.NoCompress) {
-		f.SetNoCompress()
-	}
-	if p == DropOldestWhenFull && id < 0 {
-		f.SetDroppable()
+		return err
 	}
 	s.sendOutgoing(event, args)
 	size := f.Len()
@@ -101,6 +94,24 @@ func (s *Socket) sendVolatile(f *pool.Frame) error {
 	}
 	s.c.srv.traffic.sent(s.c, 1, size)
 	return nil
+}
+
+// encode returns the frame of an event, for one socket or for many, with what the flags
+// and the policy for full buffers say about it. id is as in emit. The error is an
+// *EncodeError.
+func (n *Namespace) encode(event string, id int64, args []any, flags adapter.Flags, p FullPolicy) (*pool.Frame, error) {
+	f, err := n.srv.cfg.Parser.EncodeEvent(n.name, id, event, args)
+	if err != nil {
+		return nil, &EncodeError{Event: event, Err: err}
+	}
+	n.srv.warnAttachments(event, f)
+	if flags.Has(adapter.NoCompress) {
+		f.SetNoCompress()
+	}
+	if p == DropOldestWhenFull && id < 0 {
+		f.SetDroppable()
+	}
+	return f, nil
 }
 
 // sendOutgoing calls the outgoing catch-alls.
@@ -204,17 +215,10 @@ func (t *Target) newBroadcast(event string, args []any, g *gathering) (*broadcas
 		if g != nil {
 			id = int64(b.ackID)
 		}
-		f, err := ns.srv.cfg.Parser.EncodeEvent(ns.name, id, event, args)
+		f, err := ns.encode(event, id, args, t.flags, b.policy)
 		if err != nil {
 			b.finish()
-			return nil, &EncodeError{Event: event, Err: err}
-		}
-		ns.srv.warnAttachments(event, f)
-		if t.flags.Has(adapter.NoCompress) {
-			f.SetNoCompress()
-		}
-		if b.policy == DropOldestWhenFull && g == nil {
-			f.SetDroppable()
+			return nil, err
 		}
 		b.forms.variants[codec.FormPlain].frame = f
 	}

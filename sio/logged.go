@@ -16,21 +16,13 @@ func (b *broadcast) Encode(room string) error {
 	if plain.frame != nil {
 		return nil
 	}
-	ns := b.target.ns
 	args := append(append(b.argsRoom[:0], b.args...), room)
-	f, err := ns.srv.cfg.Parser.EncodeEvent(ns.name, -1, b.event, args)
+	f, err := b.target.ns.encode(b.event, -1, args, b.target.flags, b.policy)
 	clear(args)
 	b.argsRoom = args[:0]
 	if err != nil {
-		b.err = &EncodeError{Event: b.event, Err: err}
-		return b.err
-	}
-	ns.srv.warnAttachments(b.event, f)
-	if b.target.flags.Has(adapter.NoCompress) {
-		f.SetNoCompress()
-	}
-	if b.policy == DropOldestWhenFull {
-		f.SetDroppable()
+		b.err = err
+		return err
 	}
 	plain.frame, b.room = f, room
 	return nil
@@ -116,16 +108,9 @@ func (s *Socket) emitLogged(event string, args []any, flags adapter.Flags, p Ful
 // emitMisleading sends an event that has no offset, and notes what the client may take
 // for one.
 func (s *Socket) emitMisleading(event string, args []any, flags adapter.Flags, p FullPolicy) error {
-	f, err := s.c.srv.cfg.Parser.EncodeEvent(s.nsp, -1, event, args)
+	f, err := s.ns.encode(event, -1, args, flags, p)
 	if err != nil {
-		return &EncodeError{Event: event, Err: err}
-	}
-	s.c.srv.warnAttachments(event, f)
-	if flags.Has(adapter.NoCompress) {
-		f.SetNoCompress()
-	}
-	if p == DropOldestWhenFull {
-		f.SetDroppable()
+		return err
 	}
 	s.sendOutgoing(event, args)
 	size := f.Len()

@@ -16,7 +16,7 @@ import (
 var root = filepath.Join("..", "..")
 
 // A reference to a test in the page: `sio/ack_test.go: TestCall`.
-var reference = regexp.MustCompile("`([^`]*(?:_test\\.go|\\.test\\.js)[^`]*)`")
+var reference = regexp.MustCompile("`([^`]*(?:_test\\.go|\\.test\\.js|\\.js: )[^`]*)`")
 
 // The first cell of a row that has an id: | A1 | …
 var rowID = regexp.MustCompile(`^\| ([A-Z])(\d+) \|`)
@@ -38,6 +38,10 @@ func TestPage(t *testing.T) {
 		}
 		if strings.HasPrefix(line, "|") && strings.Count(line, "|") != strings.Count(heading(string(page), i), "|") {
 			t.Errorf("line %d: not as many cells as the table has columns", i+1)
+		}
+		cells := strings.Split(strings.Trim(line, "| "), "|")
+		if shown := strings.TrimSpace(cells[len(cells)-1]); strings.HasPrefix(line, "|") && (shown == "" || shown == "–") {
+			t.Errorf("line %d: neither a test nor a reason", i+1)
 		}
 		for _, m := range reference.FindAllStringSubmatch(line, -1) {
 			file, name, ok := strings.Cut(m[1], ": ")
@@ -100,8 +104,9 @@ func names(file string) (map[string]bool, error) {
 
 var (
 	// What declares a test in JavaScript: test("title", matrix(`title`, or a member of an
-	// object of tests, "title": async.
-	declared = regexp.MustCompile("(?m)\\b(?:test|describe|matrix|oldMatrix)\\(\\s*(\"(?:[^\"\\\\]|\\\\.)*\"|`[^`]*`)" + `|^\s*("(?:[^"\\]|\\.)*"): async\b`)
+	// object of tests, "title": async, or of examples, "title": {.
+	declared = regexp.MustCompile("(?m)\\b(?:test|describe|matrix|oldMatrix)\\(\\s*(\"(?:[^\"\\\\]|\\\\.)*\"|`[^`]*`)" +
+		`|^\s*("(?:[^"\\]|\\.)*"): async\b` + `|^  ("(?:[^"\\]|\\.)*"|\w+): \{$`)
 	variable = regexp.MustCompile(`\$\{[^}]*\}`)
 )
 
@@ -110,7 +115,11 @@ var (
 func titles(source string) map[string]bool {
 	found := make(map[string]bool)
 	for _, m := range declared.FindAllStringSubmatch(source, -1) {
-		literal := m[1] + m[2]
+		literal := m[1] + m[2] + m[3]
+		if !strings.ContainsAny(literal[:1], "\"`") {
+			found[literal] = true // a name without quotes
+			continue
+		}
 		body := literal[1 : len(literal)-1]
 		if literal[0] == '"' {
 			found[body] = true
@@ -135,8 +144,11 @@ func TestTitles(t *testing.T) {
 		`  "of an object": async (cell) => {`,
 		`  assert.equal(x, "no title");`,
 		`  notest("neither");`,
+		`  "an/example": {`,
+		`  another: {`,
+		`    inner: {`,
 	}, "\n"))
-	for _, want := range []string{"a plain one", `it's \"quoted\"`, "inside", "quick", "next line", "of an object"} {
+	for _, want := range []string{"a plain one", `it's \"quoted\"`, "inside", "quick", "next line", "of an object", "an/example", "another"} {
 		if !got[want] {
 			t.Errorf("%q is missing", want)
 		}
