@@ -299,8 +299,6 @@ func FuzzMachine(f *testing.F) {
 		{},
 		slices.Concat([]byte{1, 0, 0, 0, 2, 0, 0, 0}, upgrade, []byte{0, 0, 15, 200, 6, 3, 13, 0}),
 		slices.Concat([]byte{4, 0, 0, 0}, upgrade, []byte{5, 1, 0, 0, 11, 1}),
-		slices.Concat([]byte{4, 0, 0, 0}, upgrade, []byte{5, 0}),
-		slices.Concat([]byte{1, 0}, upgrade, []byte{3, 0, 0, 0}),
 		{0, 0, 13, 0, 15, 200, 1, 0, 1, 0},
 		{1, 0, 13, 0, 2, 0},
 		{1, 0, 8, 1, 9, 9, 15, 3, 15, 3, 2, 0, 1, 0, 15, 201},
