@@ -217,8 +217,9 @@ func (r *sessionRun) event(kind, arg byte) {
 	case 19:
 		time.Sleep(time.Duration(arg) * 50 * time.Millisecond)
 	}
-	// Sometimes the next event comes before this one has had all its effects.
-	if arg < 200 {
+	// Sometimes the next event comes before this one has had all its effects. Not so after
+	// messages: those of two requests that run at once have no order.
+	if k := kind % 20; arg < 200 || k == 5 || k == 7 || k == 8 || k == 13 {
 		synctest.Wait()
 	}
 }
@@ -229,13 +230,13 @@ func (r *sessionRun) check() {
 	defer r.mu.Unlock()
 	for i, n := range r.heard {
 		if i > 0 && n <= r.heard[i-1] {
-			r.t.Fatalf("the application heard %v", r.heard)
+			r.t.Errorf("the application heard %v", r.heard)
 		}
 	}
 	sorted := slices.Sorted(slices.Values(r.got))
 	for i, n := range sorted {
 		if i > 0 && n == sorted[i-1] || n >= r.sent {
-			r.t.Fatalf("of %d messages the client got %v", r.sent, r.got)
+			r.t.Errorf("of %d messages the client got %v", r.sent, r.got)
 		}
 	}
 }
@@ -251,7 +252,7 @@ func (r *sessionRun) run(events []byte) {
 	var serving sync.WaitGroup
 	serving.Go(func() { srv.Serve(r.ln) })
 	r.handshake()
-	for ; len(events) >= 2; events = events[2:] {
+	for ; len(events) >= 2 && !t.Failed(); events = events[2:] {
 		r.event(events[0], events[1])
 		r.check()
 	}
