@@ -14,6 +14,7 @@ import (
 
 // FuzzEngineIOPayload reads the body of a polling POST.
 func FuzzEngineIOPayload(f *testing.F) {
+	seedPayloads(f)
 	text := codec.NewTextFrame(codec.Message, "héllo\u2028")
 	binary := codec.NewBinaryFrame([]byte{0, 1, 254, 255})
 	body := codec.AppendPayload(codec.AppendPayload(nil, text.Bytes()), binary.Bytes())
@@ -54,6 +55,7 @@ func FuzzEngineIOPayload(f *testing.F) {
 // FuzzEngineIOPayloadV3 reads the body of a polling POST as either payload of
 // Engine.IO v3.
 func FuzzEngineIOPayloadV3(f *testing.F) {
+	seedPayloadsV3(f)
 	text := codec.NewTextFrame(codec.Message, "h\u00e9llo\u2028\U0001f600")
 	binary := codec.NewBinaryFrame([]byte{0, 1, 254, 255})
 	frame := append(bytes.Clone(text.Bytes()), binary.Bytes()...)
@@ -128,6 +130,7 @@ func sameMessages(t *testing.T, messages []codec.Packet, appendTo func(dst, fram
 // FuzzSocketIO feeds a decoder with a text message and what follows it, cut into
 // attachments, and sends back whatever it accepts.
 func FuzzSocketIO(f *testing.F) {
+	seedSocketIO(f)
 	limits := &codec.Limits{MaxAttachments: 4, MaxAttachmentBytes: 1 << 16, MaxDepth: 32}
 	for _, args := range [][]any{{}, {1, "two", nil, true}, {map[string]any{"a": []any{1.5, "\u2028"}}}, {[]byte{1, 2}, map[string]any{"b": []byte{}}}} {
 		frame, err := codec.JSON.EncodeEvent("/ns", 12, "event", args)
