@@ -51,6 +51,8 @@ func TestParseHead(t *testing.T) {
 		"illegal origin":         {swap("https://example.com", "https://exam\x01ple.com"), true},
 		"line break in origin":   {swap("https://example.com", "https://exam\nple.com"), false},
 		"empty":                  {"\r\n\r\n", false},
+		"no line break":          {"GET / HTTP/1.1", false},
+		"no blank line":          {"GET / HTTP/1.1\r\nHost: x", false},
 	} {
 		if _, ok := parseHead(tt.raw); ok != tt.ok {
 			t.Errorf("%s: got %v, want %v", name, ok, tt.ok)
