@@ -12,7 +12,7 @@ chat: ## Run the chat example at http://localhost:3000 (ADDR=:8080 for another p
 cluster: ## Run the chat on three servers connected by NATS, at http://localhost:3000 (ADDR=:8080 for another port)
 	@scripts/cluster
 
-test: ## Run all tests: Go (race, plain, invariants), JavaScript client, clusters, examples, proxies, browser
+test: ## Run all tests: Go (race, plain, invariants, fuzzing for a moment), JavaScript client, clusters, examples, proxies, browser
 	@scripts/test
 
 test-go: ## Run the Go tests of all modules only
@@ -51,7 +51,7 @@ bench-micro: ## Run the Go benchmarks (BENCH=regexp COUNT=10 OUT=file)
 bench-compare: ## Compare the Go benchmarks with those of a revision (BASE=rev BENCH=regexp PKG=./codec COUNT=6)
 	@scripts/bench-compare
 
-fuzz: ## Run every fuzz function for a while (FUZZTIME=1m FUZZ=name)
+fuzz: ## Run every fuzz function for a while (FUZZTIME=1m FUZZ=regexp)
 	@scripts/fuzz $(FUZZ)
 
 clean: ## Remove what was built or installed in the checkout

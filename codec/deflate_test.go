@@ -265,6 +265,21 @@ func FuzzInflate(f *testing.F) {
 	f.Add([]byte("\x03\x00\x03\x00\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		const limit = 1000
+		// As a message, it survives the way through a compressor.
+		plain := NewBinaryFrame(data)
+		defer plain.Release()
+		if z := NewDeflatedFrame(plain.Bytes(), 0); z != nil {
+			defer z.Release()
+			r := bytes.NewReader(z.Bytes())
+			if h, err := ws.ReadHeader(r); err != nil || h.Rsv != 4 || h.Length != int64(r.Len()) {
+				t.Fatalf("header %+v, %v", h, err)
+			}
+			back, err := Inflate(z.Bytes()[z.Len()-r.Len():], len(data))
+			if err != nil || !bytes.Equal(back.B, data) {
+				t.Fatalf("%q came back as %v, %v", data, back, err)
+			}
+			back.Release()
+		}
 		b, err := Inflate(data, limit)
 		if err != nil {
 			if err != ErrInflatedSize && !errors.Is(err, ErrInflate) {
@@ -273,8 +288,8 @@ func FuzzInflate(f *testing.F) {
 			return
 		}
 		defer b.Release()
-		if len(b.B) > limit {
-			t.Fatalf("%d bytes", len(b.B))
+		if len(b.B) > limit || cap(b.B) > 2*(limit+1) {
+			t.Fatalf("%d bytes, room for %d", len(b.B), cap(b.B))
 		}
 		// The standard library agrees, as far as it goes: it stops at a final block.
 		want, err := io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(data), strings.NewReader(inflateTail))))

@@ -355,7 +355,7 @@ func TestDecodeCopiesItsInput(t *testing.T) {
 	}
 }
 
-func FuzzDecoder(f *testing.F) {
+func FuzzJSONDecoder(f *testing.F) {
 	for _, s := range []string{`0{"token":"1"}`, `1/a,`, `2/a,12["e",1,{"b":[null]}]`, `31[]`, `52-["e",{"_placeholder":true,"num":1}]`, `61-7[{"_placeholder":true,"num":0}]`, `2["\ud83d\n"]`} {
 		f.Add([]byte(s), []byte("a"), []byte("bc"))
 	}

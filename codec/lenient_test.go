@@ -62,5 +62,14 @@ func FuzzToValidUTF8(f *testing.F) {
 		if utf8.Valid(p) && !bytes.Equal(got, p) {
 			t.Fatalf("% x changed to % x", p, got)
 		}
+		if len(got) > 3*len(p) {
+			t.Fatalf("%d bytes became %d", len(p), len(got))
+		}
+		// ASCII ends whatever was begun, so what is around it does not depend on it.
+		if i := bytes.IndexByte(p, 'a'); i >= 0 {
+			if parts := append(toValidUTF8(p[:i]), toValidUTF8(p[i:])...); !bytes.Equal(parts, got) {
+				t.Fatalf("% x became % x, in two parts % x", p, got, parts)
+			}
+		}
 	})
 }

@@ -37,7 +37,10 @@ func jsonInt(p []byte) (int64, bool) {
 // jsonAnyNumber decodes a number as Value.Any does.
 func jsonAnyNumber(p []byte) any {
 	if len(p) < 16 { // cannot be beyond maxExact
-		f, _ := strconv.ParseFloat(string(p), 64)
+		f, err := strconv.ParseFloat(string(p), 64)
+		if err != nil {
+			return nil // as below
+		}
 		return f
 	}
 	text := string(p)

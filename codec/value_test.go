@@ -234,7 +234,7 @@ func TestAppendForServers(t *testing.T) {
 }
 
 func FuzzValue(f *testing.F) {
-	for _, s := range []string{`{"a":[1,"x",null,true,{"b":1e3}]}`, "\x82\xa1a\x01\x02\x92\xc0\xcb\x40\x45\x00\x00\x00\x00\x00\x00", "-1.5e-3", "[ ]"} {
+	for _, s := range []string{`{"a":[1,"x",null,true,{"b":1e3}]}`, "\x82\xa1a\x01\x02\x92\xc0\xcb\x40\x45\x00\x00\x00\x00\x00\x00", "-1.5e-3", "[ ]", "[1e999,-1e-999]"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
@@ -249,6 +249,9 @@ func FuzzValue(f *testing.F) {
 		got, err := v.Any()
 		if err != nil {
 			t.Fatal(err)
+		}
+		if _, _, err := AppendJSON(nil, got); err != nil {
+			t.Fatalf("%q cannot be passed on: %v", p, err)
 		}
 		var want any
 		if json.Unmarshal(v.p, &want) == nil && !equalInJS(got, want) {
@@ -299,4 +302,83 @@ func equalInJS(a, b any) bool {
 		return true
 	}
 	return a == b
+}
+
+func TestValueAnyList(t *testing.T) {
+	for _, v := range both(t, []any{1.0, "x", nil}) {
+		if got, err := v.AnyList(); err != nil || !reflect.DeepEqual(got, []any{1.0, "x", nil}) {
+			t.Errorf("%q: got %#v, %v", v.p, got, err)
+		}
+	}
+	for _, v := range both(t, map[string]any{"a": 1}) {
+		if got, err := v.AnyList(); got != nil || err != nil {
+			t.Errorf("%q: got %#v, %v", v.p, got, err)
+		}
+	}
+	// More values than can be decoded, each of one or two bytes.
+	const n = maxValues + 1
+	for _, p := range [][]byte{
+		append(append([]byte{'[', '0'}, bytes.Repeat([]byte(",0"), n-1)...), ']'),
+		append([]byte{0xdd, n >> 24, n >> 16 & 0xff, n >> 8 & 0xff, n & 0xff}, make([]byte, n)...),
+		append([]byte{0xdf, n >> 24, n >> 16 & 0xff, n >> 8 & 0xff, n & 0xff}, make([]byte, 2*n)...),
+		// A list that would fit alone.
+		append([]byte{0x92, 0x90, 0xdd, (n - 3) >> 24, (n - 3) >> 16 & 0xff, (n - 3) >> 8 & 0xff, (n - 3) & 0xff}, make([]byte, n-3)...),
+	} {
+		v, err := ScanMsgpack(p, 10)
+		if p[0] == '[' {
+			v, err = ScanJSON(p, 10)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := v.Any(); got != nil || !errors.Is(err, ErrTooManyValues) {
+			t.Errorf("%x…: %v", p[:8], err)
+		}
+		if v.Kind() != ListValue {
+			continue
+		}
+		if got, err := v.AnyList(); got != nil || !errors.Is(err, ErrTooManyValues) {
+			t.Errorf("%x…: as a list: %v", p[:8], err)
+		}
+	}
+}
+
+// A loop over members or elements may end early.
+func TestValueIterationStops(t *testing.T) {
+	for _, v := range both(t, map[string]any{"a": 1, "b": 2}) {
+		n := 0
+		for range v.Members() {
+			n++
+			break
+		}
+		if n != 1 || v.Len() != len(v.p) {
+			t.Errorf("%q: %d members, %d bytes", v.p, n, v.Len())
+		}
+	}
+	for _, v := range both(t, []any{1, 2}) {
+		n := 0
+		for range v.Elements() {
+			n++
+			break
+		}
+		if n != 1 {
+			t.Errorf("%q: %d elements", v.p, n)
+		}
+	}
+}
+
+// What has no JSON: the numbers that are none, and what is beyond float64.
+func TestValueNumbersWithoutJSON(t *testing.T) {
+	for _, p := range []string{"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00", "\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00", "\xca\xff\x80\x00\x00", "1e999", "-1e999"} {
+		v, err := ScanMsgpack([]byte(p), 1)
+		if p[0] < 0x80 {
+			v, err = ScanJSON([]byte(p), 1)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := v.Any(); got != nil || err != nil {
+			t.Errorf("%q: got %#v, %v", p, got, err)
+		}
+	}
 }

@@ -1,6 +1,9 @@
 package eio
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestNegotiateDeflate(t *testing.T) {
 	const yes, window = deflateAnswer, deflateAnswerWindow
@@ -88,6 +91,9 @@ func FuzzNegotiateDeflate(f *testing.F) {
 	f.Add(`permessage-deflate; server_max_window_bits="15", x; y=z`)
 	f.Add(`"`)
 	f.Fuzz(func(t *testing.T, header string) {
+		if again := negotiateDeflate(" \t" + strings.ReplaceAll(header, ",", " ,\t") + " "); again != negotiateDeflate(header) && !strings.ContainsAny(header, `"\`) {
+			t.Errorf("%q is answered with %q, with spaces around the commas %q", header, negotiateDeflate(header), again)
+		}
 		alone, then := negotiateDeflate(header), negotiateDeflate(header+",permessage-deflate")
 		switch then {
 		case alone:

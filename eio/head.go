@@ -83,6 +83,9 @@ func parseHead(raw string) (h head, ok bool) {
 		switch len(name) {
 		case 4:
 			if strings.EqualFold(name, "Host") {
+				if !validHost(value) {
+					return h, false
+				}
 				hosts++
 			}
 		case 6:
@@ -156,6 +159,20 @@ func validTarget(t string) bool {
 	return true
 }
 
+// validHost reports whether s has only characters that a host and port can have, for net/http
+// as well; it may be empty.
+func validHost(s string) bool {
+	for i := range len(s) {
+		if !hostByte[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+// Source: RFC 3986 section 3.2.2.
+var hostByte = byteSet("!$%&'()*+,-.:;=[]_~" + alphanumeric)
+
 // isToken reports whether s is a token of RFC 9110 section 5.6.2.
 func isToken(s string) bool {
 	for i := range len(s) {
@@ -166,9 +183,13 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-var tokenByte = func() (t [256]bool) {
-	for _, b := range "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" {
-		t[b] = true
+var tokenByte = byteSet("!#$%&'*+-.^_`|~" + alphanumeric)
+
+const alphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+func byteSet(members string) (t [256]bool) {
+	for i := range len(members) {
+		t[members[i]] = true
 	}
 	return t
-}()
+}

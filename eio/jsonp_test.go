@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/quick"
 	"unicode/utf8"
+
+	"github.com/epio-go/epio/pool"
 )
 
 const scriptPath = pollingPathV3 + "&j=0"
@@ -155,6 +157,39 @@ func FuzzFormData(f *testing.F) {
 		}
 		if got, ok := formData([]byte(form)); !ok || string(got) != text {
 			t.Fatalf("%q came back as %q, %v", text, got, ok)
+		}
+	})
+}
+
+// Whatever a payload holds, the script says it, in every JavaScript, and nothing else.
+func FuzzScript(f *testing.F) {
+	f.Add("0", "4hello\x1e4\u2028\u2029\u202a")
+	f.Add("12", "\"\\\x00\x1f\x7f\r\n\t\b\f</script>")
+	f.Add("", "\u00a8\u0928\xe2\x80")
+	f.Fuzz(func(t *testing.T, j, text string) {
+		if !utf8.ValidString(text) {
+			return // text of payloads is repaired before
+		}
+		q := parseQuery("j=" + j)
+		b := pool.Get(len(text))
+		b.B = append(b.B, text...)
+		b = newScript(scriptHead(q.callback), b)
+		defer b.Release()
+		script := string(b.B)
+		number, literal, ok := strings.Cut(script, "](")
+		literal, ok2 := strings.CutSuffix(literal, ");")
+		if number, ok3 := strings.CutPrefix(number, "___eio["); !ok || !ok2 || !ok3 || strings.Trim(number, "0123456789") != "" {
+			t.Fatalf("%q", script)
+		}
+		var got string
+		if err := json.Unmarshal([]byte(literal), &got); err != nil || got != text {
+			t.Fatalf("%q became %s, which is %q, %v", text, literal, got, err)
+		}
+		if strings.ContainsAny(literal, "\u2028\u2029") {
+			t.Fatalf("a line break inside of %q", literal)
+		}
+		if len(literal) > 6*len(text)+2 {
+			t.Fatalf("%d bytes became %d", len(text), len(literal))
 		}
 	})
 }

@@ -356,9 +356,23 @@ func (m *machine) post() effect {
 	return effect{}
 }
 
-// posted is the end of a POST, all packets of which have been processed.
-func (m *machine) posted() effect {
+// aborted is the end of a parked poll whose client went away. One that waited while the
+// session left polling says nothing about the transport that is in use now.
+func (m *machine) aborted() effect {
+	m.parked = false
+	if m.transport != Polling {
+		return effect{}
+	}
+	return m.lost(mainLink, TransportError, ErrPollAborted)
+}
+
+// posted is the end of a POST, all packets of which have been processed. err is not nil
+// when it broke off; then the session is over, and with it a candidate that waits.
+func (m *machine) posted(err error) effect {
 	m.posting = false
+	if err != nil {
+		return m.lost(mainLink, TransportError, err)
+	}
 	if m.candidate == stagePending && m.phase != phaseClosed {
 		return m.upgrade()
 	}

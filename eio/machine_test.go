@@ -155,15 +155,18 @@ func (s *script) event(f []string) error {
 	case "poll":
 		s.show("", s.m.poll(s.now, arg(1) == "buffered"))
 	case "aborted":
-		s.m.answered()
-		s.show("", s.m.lost(mainLink, TransportError, ErrPollAborted))
+		s.show("", s.m.aborted())
 	case "answered":
 		s.m.answered()
 		s.show("", effect{})
 	case "post":
 		s.show("", s.m.post())
 	case "posted":
-		s.show("", s.m.posted())
+		var err error
+		if arg(1) == "aborted" {
+			err = ErrPostAborted
+		}
+		s.show("", s.m.posted(err))
 	case "pause", "resume":
 		s.m.hold(s.now, f[0] == "pause", &s.tm)
 		s.show("", effect{})

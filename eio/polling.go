@@ -63,12 +63,12 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, q *query) {
 	}
 	s.mu.Lock()
 	out.park = nil
-	s.m.answered()
 	if ctx.Err() != nil {
-		s.finish(s.m.lost(mainLink, TransportError, ErrPollAborted))
+		s.finish(s.m.aborted())
 		writeEmpty(w, http.StatusBadRequest) // seen only if a middleware cancelled the request
 		return
 	}
+	s.m.answered()
 	if probed && s.m.transport != Polling && s.srv.now()-now < overtaken {
 		// A client that upgrades polls no more. This GET was sent behind the
 		// UPGRADE and overtook it.

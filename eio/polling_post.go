@@ -67,15 +67,14 @@ func (s *Session) endPost(w http.ResponseWriter, r *http.Request, p *post, err e
 	}
 	overlap := p.overlap
 	over := s.m.phase == phaseClosed
-	e := s.m.posted()
+	cause := ErrPostAborted
 	switch {
 	case over || err == nil || errors.Is(err, ErrMessageTooBig):
+		cause = nil
 	case errors.Is(err, ErrInvalidContent):
-		e = s.m.lost(mainLink, TransportError, ErrInvalidContent)
-	default:
-		e = s.m.lost(mainLink, TransportError, ErrPostAborted)
+		cause = ErrInvalidContent
 	}
-	s.finish(e)
+	s.finish(s.m.posted(cause))
 
 	switch {
 	case overlap:

@@ -172,6 +172,32 @@ func TestUpgradeWaitsForPost(t *testing.T) {
 	})
 }
 
+// The POST that an UPGRADE waits for breaks off: that is the end of the session, and
+// of the candidate as well.
+func TestUpgradeWaitsForPostInVain(t *testing.T) {
+	eachDoor(t, func(t *testing.T, d door) {
+		r := d.open(t, Config{}, &app{})
+		sid := r.poll()
+		s := r.session()
+		c := r.candidate(sid)
+		c.send("2probe")
+		c.want("3probe")
+		first := r.slowPost(sid, 6, "4o")
+		c.send("5", "4two")
+		eventually(t, "UPGRADE has arrived", func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.m.candidate == stagePending
+		})
+		first.Close()
+		r.wantClose(TransportError, ErrPostAborted)
+		c.wantCloseFrame(1005)
+		c.close()
+		eventually(t, "the connection is gone", func() bool { return r.srv.engine.Conns() == 0 })
+		r.get(sid).wantCode(CodeUnknownSession)
+	})
+}
+
 func TestUpgradeTimeout(t *testing.T) {
 	eachMemoryDoor(t, func(t *testing.T, d door) {
 		r := d.open(t, Config{}, nil)

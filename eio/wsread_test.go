@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
+
+	"github.com/epio-go/epio/codec"
 )
 
 func TestValidUTF8Prefix(t *testing.T) {
@@ -79,6 +81,10 @@ func (r wsReader) readAll(stream []byte, limit int, pieces ...int) (out []string
 			}
 			if !bytes.Equal(before[n:], have[n:]) {
 				panic("bytes changed behind what was consumed")
+			}
+			// A message in progress has no more memory than it may need once it is complete.
+			if r.frag != nil && cap(r.frag.buf.B) > 2*codec.MaxDeflated(limit)+1024 {
+				panic(fmt.Sprintf("%d bytes of memory for a limit of %d", cap(r.frag.buf.B), limit))
 			}
 			if m.op != ws.OpContinuation {
 				out = append(out, fmt.Sprintf("%d %x", m.op, m.data))

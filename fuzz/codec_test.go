@@ -14,6 +14,7 @@ import (
 
 // FuzzEngineIOPayload reads the body of a polling POST.
 func FuzzEngineIOPayload(f *testing.F) {
+	seedPayloads(f)
 	text := codec.NewTextFrame(codec.Message, "héllo\u2028")
 	binary := codec.NewBinaryFrame([]byte{0, 1, 254, 255})
 	body := codec.AppendPayload(codec.AppendPayload(nil, text.Bytes()), binary.Bytes())
@@ -25,6 +26,7 @@ func FuzzEngineIOPayload(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r := codec.NewPayloadReader(bytes.Clone(body))
 		packets, size := 0, 0
+		var messages []codec.Packet
 		for {
 			p, err := r.Next()
 			if err != nil {
@@ -35,7 +37,14 @@ func FuzzEngineIOPayload(f *testing.F) {
 			}
 			packets++
 			size += len(p.Data)
+			if !p.Binary && !utf8.Valid(p.Data) {
+				t.Fatalf("ill-formed text %q", p.Data)
+			}
+			if p.Type == codec.Message {
+				messages = append(messages, p)
+			}
 		}
+		sameMessages(t, messages, codec.AppendPayload, codec.NewPayloadReader)
 		// U+FFFD is three bytes for one; nothing else grows.
 		if packets > len(body)+1 || size > 3*len(body) {
 			t.Fatalf("%d bytes became %d packets of %d bytes", len(body), packets, size)
@@ -46,6 +55,7 @@ func FuzzEngineIOPayload(f *testing.F) {
 // FuzzEngineIOPayloadV3 reads the body of a polling POST as either payload of
 // Engine.IO v3.
 func FuzzEngineIOPayloadV3(f *testing.F) {
+	seedPayloadsV3(f)
 	text := codec.NewTextFrame(codec.Message, "h\u00e9llo\u2028\U0001f600")
 	binary := codec.NewBinaryFrame([]byte{0, 1, 254, 255})
 	frame := append(bytes.Clone(text.Bytes()), binary.Bytes()...)
@@ -61,6 +71,7 @@ func FuzzEngineIOPayloadV3(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for i, r := range []codec.PayloadReader{codec.NewPayloadReaderV3(bytes.Clone(body)), codec.NewBinaryPayloadReaderV3(bytes.Clone(body))} {
 			packets, size := 0, 0
+			var messages []codec.Packet
 			for {
 				p, err := r.Next()
 				if err != nil {
@@ -74,7 +85,12 @@ func FuzzEngineIOPayloadV3(f *testing.F) {
 				}
 				packets++
 				size += len(p.Data)
+				if p.Type == codec.Message {
+					messages = append(messages, p)
+				}
 			}
+			sameMessages(t, messages, codec.AppendPayloadV3, codec.NewPayloadReaderV3)
+			sameMessages(t, messages, codec.AppendBinaryPayloadV3, codec.NewBinaryPayloadReaderV3)
 			// As in v4 U+FFFD is three bytes for one; a binary body never grows.
 			if limit := (3 - 2*i) * len(body); packets > len(body) || size > limit {
 				t.Fatalf("%d bytes became %d packets of %d bytes", len(body), packets, size)
@@ -83,9 +99,38 @@ func FuzzEngineIOPayloadV3(f *testing.F) {
 	})
 }
 
+// sameMessages writes messages as one payload and reads them again.
+func sameMessages(t *testing.T, messages []codec.Packet, appendTo func(dst, frame []byte) []byte, reader func([]byte) codec.PayloadReader) {
+	t.Helper()
+	var body []byte
+	for _, m := range messages {
+		f := codec.NewBinaryFrame(m.Data)
+		if !m.Binary {
+			f.Release()
+			f = codec.NewTextFrame(codec.Message, m.Data)
+		}
+		body = appendTo(body, f.Bytes())
+		f.Release()
+	}
+	if len(messages) == 0 {
+		return
+	}
+	r := reader(body)
+	for i, m := range messages {
+		p, err := r.Next()
+		if err != nil || p.Type != codec.Message || p.Binary != m.Binary || !bytes.Equal(p.Data, m.Data) {
+			t.Fatalf("message %d, %q, came back as %q, %v", i, m.Data, p.Data, err)
+		}
+	}
+	if _, err := r.Next(); err != io.EOF {
+		t.Fatalf("behind the last message: %v", err)
+	}
+}
+
 // FuzzSocketIO feeds a decoder with a text message and what follows it, cut into
 // attachments, and sends back whatever it accepts.
 func FuzzSocketIO(f *testing.F) {
+	seedSocketIO(f)
 	limits := &codec.Limits{MaxAttachments: 4, MaxAttachmentBytes: 1 << 16, MaxDepth: 32}
 	for _, args := range [][]any{{}, {1, "two", nil, true}, {map[string]any{"a": []any{1.5, "\u2028"}}}, {[]byte{1, 2}, map[string]any{"b": []byte{}}}} {
 		frame, err := codec.JSON.EncodeEvent("/ns", 12, "event", args)
@@ -113,6 +158,7 @@ func FuzzSocketIO(f *testing.F) {
 				t.Fatalf("%d buffers leaked", leaked)
 			}
 		}()
+		bounded(t, 400*(len(text)+len(rest)), func() { decodeAll(limits, text, rest, cut) })
 		d := codec.JSON.NewDecoder(limits)
 		defer d.Close()
 		in, err := d.Text(bytes.Clone(text))
@@ -132,7 +178,27 @@ func FuzzSocketIO(f *testing.F) {
 	})
 }
 
-// again decodes the arguments and sends them back.
+// decodeAll does what a server does with a message.
+func decodeAll(limits *codec.Limits, text, rest []byte, cut int) {
+	d := codec.JSON.NewDecoder(limits)
+	defer d.Close()
+	in, err := d.Text(text)
+	for in == nil && err == nil {
+		n := min(max(cut, 0), len(rest))
+		in, err = d.Binary(rest[:n])
+		rest = rest[n:]
+	}
+	if err != nil {
+		return
+	}
+	defer in.Release()
+	for i := range in.Len() {
+		var v any
+		_ = in.Decode(i, &v)
+	}
+}
+
+// again decodes the arguments, sends them back, and decodes what arrives.
 func again(t *testing.T, in *codec.In) {
 	if in.Type != codec.Event && in.Type != codec.Ack {
 		return
@@ -150,7 +216,33 @@ func again(t *testing.T, in *codec.In) {
 	if err != nil {
 		t.Fatalf("what was received cannot be sent: %v", err)
 	}
-	frame.Release()
+	defer frame.Release()
+	d := codec.JSON.NewDecoder(nil)
+	defer d.Close()
+	var back *codec.In
+	for binary, part := range codec.Parts(frame.Bytes()) {
+		if binary {
+			back, err = d.Binary(part)
+		} else {
+			back, err = d.Text(part[1:])
+		}
+		if err != nil {
+			t.Fatalf("what was sent cannot be received: %v", err)
+		}
+	}
+	if back == nil {
+		t.Fatal("what was sent is not complete")
+	}
+	defer back.Release()
+	if back.Len() != len(args) || string(back.Namespace) != string(in.Namespace) || back.ID != in.ID {
+		t.Fatalf("%d arguments for %q, %d came back as %d for %q, %d", len(args), in.Namespace, in.ID, back.Len(), back.Namespace, back.ID)
+	}
+	for i := range args {
+		var got any
+		if err := back.Decode(i, &got); err != nil || !equal(got, args[i]) {
+			t.Fatalf("argument %d: %#v came back as %#v, %v", i, args[i], got, err)
+		}
+	}
 }
 
 // FuzzWebTransport reads a WebTransport stream, in one piece and in two, and writes what it

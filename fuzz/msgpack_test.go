@@ -30,6 +30,17 @@ func FuzzMsgpack(f *testing.F) {
 				t.Fatalf("%d buffers leaked", leaked)
 			}
 		}()
+		bounded(t, 400*len(message), func() {
+			d := codec.Msgpack.NewDecoder(limits)
+			defer d.Close()
+			if in, err := d.Binary(message); err == nil {
+				defer in.Release()
+				for i := range in.Len() {
+					var v any
+					_ = in.Decode(i, &v)
+				}
+			}
+		})
 		d := codec.Msgpack.NewDecoder(limits)
 		defer d.Close()
 		in, err := d.Binary(bytes.Clone(message))

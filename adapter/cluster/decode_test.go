@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -169,7 +170,7 @@ func TestDecodeBudget(t *testing.T) {
 	}
 }
 
-func FuzzDecode(f *testing.F) {
+func FuzzClusterMessage(f *testing.F) {
 	for _, m := range []*cluster.Message{
 		{Type: cluster.Broadcast, Event: "e", Args: []any{1, "x", []byte{1}}, RequestID: "r"},
 		{Type: cluster.SocketsJoin, Rooms: []string{"r"}},
@@ -214,8 +215,38 @@ func FuzzDecode(f *testing.F) {
 		if m.Type > cluster.EvictResponse {
 			return
 		}
-		if _, err := cluster.Decode(out); err != nil {
+		back, err := cluster.Decode(out)
+		if err != nil {
 			t.Fatalf("%q became %q: %v", p, out, err)
 		}
+		if got, want := fmt.Sprintf("%+v", described(t, back)), fmt.Sprintf("%+v", described(t, m)); got != want {
+			t.Fatalf("%q says\n%s\nsent again\n%s", p, want, got)
+		}
 	})
+}
+
+// described returns what an incoming message says, in a form that prints: maps print sorted,
+// and NaN prints as itself.
+func described(t *testing.T, m *cluster.Message) any {
+	o := outgoing(t, m)
+	switch o.Type {
+	case cluster.InitialHeartbeat, cluster.Heartbeat, cluster.AdapterClose, cluster.SocketsJoin, cluster.SocketsLeave, cluster.DisconnectSockets:
+		o.RequestID = "" // nobody answers these
+	}
+	for i := range o.Sockets {
+		if h := o.Sockets[i].Handshake; h != nil {
+			if h.Auth == nil {
+				h.Auth = map[string]any{} // as it is sent; so is Data
+			}
+			o.Sockets[i].Rooms = append(o.Sockets[i].Rooms, fmt.Sprintf("%+v", *h))
+			o.Sockets[i].Handshake = nil
+		}
+		if o.Sockets[i].Data == nil {
+			o.Sockets[i].Data = map[string]any{}
+		}
+	}
+	return []any{
+		o.Type, o.UID, o.Namespace, o.RequestID, o.Opts.Rooms, o.Opts.Except, o.Opts.Flags, o.Opts.Timeout, o.Rooms, o.Close, o.Count, o.PID, o.Found,
+		o.Event, o.Args, o.Arg, o.Sockets,
+	}
 }
