@@ -58,11 +58,15 @@ func appendUID(b []byte, kind byte, uid string) []byte {
 
 // cutUID takes apart what appendUID has begun.
 func cutUID(p []byte) (uid string, rest []byte, ok bool) {
-	if len(p) < 2 || len(p) < 2+int(p[1]) {
+	if len(p) < 2 {
 		return "", nil, false
 	}
-	uid = string(p[2 : 2+p[1]])
-	return uid, p[2+p[1]:], isToken(uid)
+	end := 2 + int(p[1]) // as bytes they may overflow
+	if len(p) < end {
+		return "", nil, false
+	}
+	uid = string(p[2:end])
+	return uid, p[end:], isToken(uid)
 }
 
 const partFields = 12 // bytes

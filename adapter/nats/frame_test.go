@@ -132,6 +132,17 @@ func TestPartsAreBounded(t *testing.T) {
 	})
 }
 
+// The length of a uid is a byte, and a server has to survive the largest, which is refused.
+func TestCutLongUID(t *testing.T) {
+	for _, n := range []int{1, 253, 254, 255} {
+		uid := strings.Repeat("u", n)
+		got, rest, ok := cutUID(append(appendUID(nil, part, uid), "rest"...))
+		if got != uid || string(rest) != "rest" || ok != (n == 1) {
+			t.Errorf("%d bytes: %q, %q, %v", n, got, rest, ok)
+		}
+	}
+}
+
 func FuzzParts(f *testing.F) {
 	for _, p := range [][]byte{nil, {part}, {part, 255}, {part, 1, 'u'}, {part, 1, '.', 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 9}} {
 		f.Add(p, p)
