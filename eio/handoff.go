@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // handoff is the internal HTTP server of the direct door. It gets connections from
@@ -14,8 +15,9 @@ import (
 // One goroutine runs http.Server.Serve, which starts one per connection. close
 // and shutdown end them.
 type handoff struct {
-	http *http.Server
-	done chan struct{} // closed when Serve has returned
+	http     *http.Server
+	done     chan struct{} // closed when Serve has returned
+	patience time.Duration // see handed
 
 	mu     sync.Mutex
 	more   sync.Cond
@@ -24,16 +26,16 @@ type handoff struct {
 }
 
 func newHandoff(srv *Server) *handoff {
-	h := &handoff{done: make(chan struct{})}
+	h := &handoff{done: make(chan struct{}), patience: srv.timing.interval + srv.timing.timeout}
 	h.more.L = &h.mu
 	h.http = &http.Server{
-		Handler:           srv,
+		Handler:           h.limitBodies(srv),
 		ReadHeaderTimeout: srv.cfg.HandshakeTimeout,
 		IdleTimeout:       max(2*srv.cfg.PingInterval, 2*srv.cfg.HandshakeTimeout),
 		MaxHeaderBytes:    srv.cfg.MaxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(srv.log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			if _, ok := c.(secureConn); ok {
+			if c.(*handed).secure {
 				return context.WithValue(ctx, secureKey{}, true)
 			}
 			return ctx
@@ -46,9 +48,21 @@ func newHandoff(srv *Server) *handoff {
 	return h
 }
 
-// secureConn marks a connection over TLS, which the engine has taken off.
-type secureConn struct{ net.Conn }
+// limitBodies bounds the time in which bodies must arrive that a handler of other paths has left
+// unread: net/http reads them before it answers.
+func (h *handoff) limitBodies(srv *Server) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		srv.ServeHTTP(w, r)
+		if r.ContentLength == 0 || srv.matches(r) {
+			return
+		}
+		if _, err := w.Write(nil); err == nil { // not hijacked
+			srv.limitBody(w, r)
+		}
+	})
+}
 
+// secureKey marks connections over TLS, which the engine has taken off.
 type secureKey struct{}
 
 // isSecure reports whether r came over TLS, through either door.
@@ -58,9 +72,7 @@ func isSecure(r *http.Request) bool {
 
 // give adds a connection. It never blocks. It takes nc.
 func (h *handoff) give(nc net.Conn, secure bool) {
-	if secure {
-		nc = secureConn{nc}
-	}
+	nc = &handed{Conn: nc, secure: secure, patience: h.patience}
 	h.mu.Lock()
 	if h.closed {
 		h.mu.Unlock()

@@ -44,8 +44,8 @@ func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, c *check
 		http.Error(w, "WebSocket is not possible here", http.StatusInternalServerError)
 		return
 	}
-	if sc, ok := nc.(secureConn); ok {
-		nc = sc.Conn
+	if h, ok := nc.(*handed); ok {
+		nc = h.Conn
 	}
 	carry, _ := brw.Reader.Peek(brw.Reader.Buffered())
 	deflate := srv.negotiate(strings.Join(r.Header["Sec-Websocket-Extensions"], ","))
