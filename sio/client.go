@@ -27,6 +27,7 @@ type client struct {
 	rest  *incomplete        // nil while no attachments are outstanding
 	load  load
 	ended bool
+	auths int32 // bytes of the auth payloads that the sockets keep
 
 	limit  *limiter        // immutable after open; nil unless Config.Rates limits something
 	broken *ViolationError // set before the session is closed for it
@@ -147,6 +148,7 @@ var (
 	errNotJoined      = errors.New("sio: packet for a namespace that was not joined")
 	errJoinedTwice    = errors.New("sio: CONNECT to a namespace that was joined already")
 	errManyNamespaces = errors.New("sio: too many namespaces joined")
+	errManyAuths      = errors.New("sio: too many bytes of auth payloads")
 )
 
 // packet takes in.
@@ -175,6 +177,7 @@ func (c *client) packet(in *codec.In) {
 	case in.Type == codec.Disconnect:
 		in.Release()
 		c.remove(s)
+		c.leaving(s)
 		s.leave(ClientDisconnect)
 	}
 }
@@ -199,6 +202,7 @@ func (c *client) join(nsp []byte, auth *codec.In) {
 	if c.limit != nil && !c.admitJoin() {
 		return
 	}
+	cost := authSize(auth)
 	c.mu.Lock()
 	var err error
 	switch {
@@ -209,6 +213,8 @@ func (c *client) join(nsp []byte, auth *codec.In) {
 		err = errJoinedTwice
 	case c.countLocked() >= c.srv.cfg.MaxNamespaces:
 		err = errManyNamespaces
+	case int(c.auths)+cost > c.maxAuths():
+		err = errManyAuths
 	}
 	if err != nil {
 		c.mu.Unlock()
@@ -224,7 +230,9 @@ func (c *client) join(nsp []byte, auth *codec.In) {
 		}
 		c.more[s.nsp] = s
 	}
+	c.auths += int32(cost)
 	c.mu.Unlock()
+	c.queued(cost) // the connect job is counted as an event; see serve
 	c.srv.resume(s)
 }
 
@@ -272,7 +280,9 @@ func (c *client) remove(s *Socket) {
 	defer c.mu.Unlock()
 	if c.first == s {
 		c.first = nil
+		c.auths -= int32(authSize(s.auth))
 	} else if c.more[s.nsp] == s {
+		c.auths -= int32(authSize(s.auth))
 		delete(c.more, s.nsp)
 		if len(c.more) == 0 {
 			c.more = nil

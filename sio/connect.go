@@ -178,12 +178,12 @@ func (s *Socket) refuse(err error) {
 		err = ErrClosed
 	}
 	if s.state.Load() == gone || errors.Is(err, ErrClosed) {
-		log.Debug("sio: client gone before it was connected", "namespace", s.nsp, "err", err)
+		log.Debug("sio: client gone before it was connected", "namespace", brief(s.nsp), "err", err)
 		s.c.remove(s)
 		s.leave(TransportClose)
 		return
 	}
-	log.Info("sio: connect refused", "namespace", s.nsp, "remote", s.c.remote(), "err", err)
+	log.Info("sio: connect refused", "namespace", brief(s.nsp), "remote", s.c.remote(), "err", err)
 	text, data := refusedText, any(nil)
 	if e, ok := errors.AsType[*Error](err); ok {
 		text, data = e.Message, e.Data

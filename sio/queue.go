@@ -74,6 +74,7 @@ func (s *Socket) serve() (more bool) {
 	if !s.begun {
 		s.begun = true
 		s.connect()
+		s.c.handled(authSize(s.auth))
 	}
 	for range turn {
 		s.mu.Lock()
@@ -81,8 +82,12 @@ func (s *Socket) serve() (more bool) {
 		if e == nil {
 			if s.state.Load() == gone && !s.ended {
 				s.ended = true
+				leaving := s.leaving
 				s.mu.Unlock()
 				s.end()
+				if leaving {
+					s.c.handled(0)
+				}
 				continue
 			}
 			s.running = false

@@ -43,6 +43,7 @@ type Socket struct {
 	// guarded by mu
 	running bool // a goroutine has the queue
 	ended   bool // end was called
+	leaving bool // the client has disconnected it, and its connection counts that
 	head    *event
 	tail    *event
 	acks    map[uint64]ackWaiter

@@ -22,7 +22,19 @@ var reference = regexp.MustCompile("`([^`]*(?:_test\\.go|\\.test\\.js|\\.js: )[^
 var rowID = regexp.MustCompile(`^\| ([A-Z])(\d+) \|`)
 
 func TestPage(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join(root, "docs", "parity.md"))
+	if last := testPage(t, "parity.md"); len(last) == 0 {
+		t.Error("the page has no rows")
+	}
+}
+
+// The page of limits names the test of each.
+func TestLimits(t *testing.T) { testPage(t, "limits.md") }
+
+// testPage checks that the tests exist that a page in docs names. It returns the last number of each
+// section of rows with ids.
+func testPage(t *testing.T, name string) map[string]int {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(root, "docs", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,9 +72,10 @@ func TestPage(t *testing.T) {
 			}
 		}
 	}
-	if len(tests) == 0 || len(last) == 0 {
+	if len(tests) == 0 {
 		t.Error("the page names no tests")
 	}
+	return last
 }
 
 // heading returns the first line of the table that line i belongs to.
