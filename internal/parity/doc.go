@@ -1,3 +1,3 @@
-// Package parity holds no code, only the test that every row of docs/parity.md names a
-// test or says why there is none, and that those tests exist.
+// Package parity holds no code, only the tests that docs/parity.md and docs/limits.md name
+// tests that exist.
 package parity
