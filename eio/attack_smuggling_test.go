@@ -116,21 +116,21 @@ func testInjection(t *testing.T, d door, cfg Config) {
 		} {
 			request = strings.Replace(strings.ReplaceAll(request, "$", evil), "@", "", 1)
 			nc := r.ask(request)
-			head := ""
+			var head strings.Builder
 			for br := bufio.NewReader(nc); ; {
 				line, err := br.ReadString('\n')
-				head += line
+				head.WriteString(line)
 				if err != nil || line == "\r\n" {
 					break
 				}
 			}
 			nc.Close()
-			if !strings.HasPrefix(head, "HTTP/1.1 ") {
-				t.Errorf("%s, %q: answered with %q", name, breaks, head)
+			if !strings.HasPrefix(head.String(), "HTTP/1.1 ") {
+				t.Errorf("%s, %q: answered with %q", name, breaks, head.String())
 			}
-			for line := range strings.FieldsFuncSeq(head, func(r rune) bool { return r == '\r' || r == '\n' }) {
+			for line := range strings.FieldsFuncSeq(head.String(), func(r rune) bool { return r == '\r' || r == '\n' }) {
 				if strings.HasPrefix(line, "Evil") {
-					t.Errorf("%s, %q: answered with\n%s", name, breaks, head)
+					t.Errorf("%s, %q: answered with\n%s", name, breaks, head.String())
 				}
 			}
 		}
