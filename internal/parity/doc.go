@@ -1,3 +1,4 @@
-// Package parity holds no code, only the tests that docs/parity.md and docs/limits.md name
-// tests that exist.
+// Package parity holds no code, only the tests that every row of docs/parity.md names a
+// test or says why there is none, that docs/limits.md names one for each limit, and that those
+// tests exist.
 package parity
