@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/epio-go/epio/codec"
@@ -127,6 +128,7 @@ func TestPacketHooks(t *testing.T) {
 
 		if d.memory {
 			c.want("2")
+			synctest.Wait() // the hook is told after the packet has left
 			l.want(t, []string{"out ping false"})
 			c.send("3")
 			l.want(t, []string{"in pong false"}, "heartbeat")
@@ -154,6 +156,7 @@ func TestPacketHooksV3(t *testing.T) {
 		wait(t, l.later, "drain")
 		c.send("2")
 		c.want("3")
+		synctest.Wait() // as above
 		l.want(t, []string{"in ping false", "out pong false"}, "heartbeat")
 		s.SendMessage([]byte{7}, true)
 		c.wantBinary(4, 7)
