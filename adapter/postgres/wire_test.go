@@ -16,6 +16,7 @@ import (
 
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 )
 
 // vector is one line of a recording of the published Node package.
@@ -44,38 +45,6 @@ func vectors(t *testing.T) []vector {
 		t.Fatal("no vectors")
 	}
 	return vs
-}
-
-func tree(t *testing.T, p []byte) any {
-	t.Helper()
-	v, err := cluster.Scan(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := v.Any()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-// outgoing is m with values in place of what came.
-func outgoing(t *testing.T, m *cluster.Message) *cluster.Message {
-	t.Helper()
-	out := *m
-	var err error
-	switch m.Type {
-	case cluster.Broadcast, cluster.ServerSideEmit:
-		out.Event, out.Args, err = m.Payload()
-	case cluster.ServerSideEmitResponse, cluster.BroadcastAck:
-		out.Arg, err = m.Answer()
-	case cluster.FetchSocketsResponse:
-		out.Sockets, err = m.Descriptions()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &out
 }
 
 func newDriver(o Options) *driver {
@@ -108,8 +77,8 @@ func TestVectors(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", v.Step, err)
 			}
-			got, err := d.Encode(outgoing(t, m))
-			if err != nil || got.Format != cluster.Msgpack || !reflect.DeepEqual(tree(t, got.Data), tree(t, p)) {
+			got, err := d.Encode(clustertest.Outgoing(t, m))
+			if err != nil || got.Format != cluster.Msgpack || !reflect.DeepEqual(clustertest.Tree(t, got.Data), clustertest.Tree(t, p)) {
 				t.Errorf("%s: encoded %q, want %q; %v", v.Step, got.Data, p, err)
 			}
 			rows[v.ID] = got
@@ -128,8 +97,8 @@ func TestVectors(t *testing.T) {
 				t.Errorf("%s: %v", v.Step, err)
 				continue
 			}
-			got, err := d.Encode(outgoing(t, m))
-			if err != nil || got.Format != cluster.JSON || !reflect.DeepEqual(tree(t, got.Data), tree(t, []byte(v.Text))) {
+			got, err := d.Encode(clustertest.Outgoing(t, m))
+			if err != nil || got.Format != cluster.JSON || !reflect.DeepEqual(clustertest.Tree(t, got.Data), clustertest.Tree(t, []byte(v.Text))) {
 				t.Errorf("%s: encoded %q, want %q; %v", v.Step, got.Data, v.Text, err)
 			}
 			continue
@@ -140,9 +109,9 @@ func TestVectors(t *testing.T) {
 			t.Fatalf("%s: header of row %d", v.Step, h.id)
 		}
 		before, after := headerParts(h.uid, h.typ, row.Dest)
-		got := tree(t, fmt.Appendf(nil, "%s%d%s", before, h.id, after)).(map[string]any)
+		got := clustertest.Tree(t, fmt.Appendf(nil, "%s%d%s", before, h.id, after)).(map[string]any)
 		delete(got, "opts") // ours alone
-		if want := tree(t, []byte(v.Text)); !reflect.DeepEqual(any(got), want) {
+		if want := clustertest.Tree(t, []byte(v.Text)); !reflect.DeepEqual(any(got), want) {
 			t.Errorf("%s: header %v, want %v", v.Step, got, want)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 )
 
 // vector is one line of a recording of the published Node package.
@@ -40,38 +41,6 @@ func vectors(t *testing.T, name string) []vector {
 		t.Fatal("no vectors")
 	}
 	return vs
-}
-
-func tree(t *testing.T, p []byte) any {
-	t.Helper()
-	v, err := cluster.Scan(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := v.Any()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-// outgoing is m with values in place of what came.
-func outgoing(t *testing.T, m *cluster.Message) *cluster.Message {
-	t.Helper()
-	out := *m
-	var err error
-	switch m.Type {
-	case cluster.Broadcast, cluster.ServerSideEmit:
-		out.Event, out.Args, err = m.Payload()
-	case cluster.ServerSideEmitResponse, cluster.BroadcastAck:
-		out.Arg, err = m.Answer()
-	case cluster.FetchSocketsResponse:
-		out.Sockets, err = m.Descriptions()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &out
 }
 
 // Every recorded message decodes, and what is encoded from that is the same message in
@@ -111,11 +80,11 @@ func TestClassicVectors(t *testing.T) {
 			continue
 		}
 		seen[m.Type] = true
-		got, err := d.Encode(outgoing(t, m))
+		got, err := d.Encode(clustertest.Outgoing(t, m))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Dest != v.Channel || !reflect.DeepEqual(tree(t, got.Data), tree(t, p)) || got.Data[0] == '{' != (p[0] == '{') {
+		if got.Dest != v.Channel || !reflect.DeepEqual(clustertest.Tree(t, got.Data), clustertest.Tree(t, p)) || got.Data[0] == '{' != (p[0] == '{') {
 			t.Errorf("%s: encoded\n%q for %s, want\n%q for %s", v.Step, got.Data, got.Dest, p, v.Channel)
 		}
 	}
@@ -146,7 +115,7 @@ func TestShardedVectors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out := outgoing(t, m)
+		out := clustertest.Outgoing(t, m)
 		if strings.Count(v.Channel, "#") > 2 && m.Type != cluster.Broadcast {
 			out.To = strings.TrimSuffix(strings.TrimPrefix(v.Channel, d.channel), "#")
 		}
@@ -154,7 +123,7 @@ func TestShardedVectors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Dest != v.Channel || !reflect.DeepEqual(tree(t, got.Data), tree(t, p)) {
+		if got.Dest != v.Channel || !reflect.DeepEqual(clustertest.Tree(t, got.Data), clustertest.Tree(t, p)) {
 			t.Errorf("%s: encoded\n%q for %s, want\n%q for %s", v.Step, got.Data, got.Dest, p, v.Channel)
 		}
 	}

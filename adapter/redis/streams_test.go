@@ -11,6 +11,7 @@ import (
 
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 )
 
 // What is an entry of the stream, and what a message on which channel, and that both are
@@ -45,7 +46,7 @@ func TestStreamsVectors(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s: %v", v.Step, err)
 				}
-				p, err := d.Encode(outgoing(t, m))
+				p, err := d.Encode(clustertest.Outgoing(t, m))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -61,23 +62,23 @@ func TestStreamsVectors(t *testing.T) {
 					t.Errorf("%s: entry %v, want %v", v.Step, x, v.Fields)
 				}
 				base64ed := v.Fields["data"][0] != '{'
-				if p.Dest != "" || base64ed != (p.Format == cluster.Msgpack) || !reflect.DeepEqual(tree(t, p.Data), tree(t, data)) {
+				if p.Dest != "" || base64ed != (p.Format == cluster.Msgpack) || !reflect.DeepEqual(clustertest.Tree(t, p.Data), clustertest.Tree(t, data)) {
 					t.Errorf("%s: encoded %q for %q", v.Step, p.Data, p.Dest)
 				}
 			case "PUBLISH":
 				messages++
-				p := tree(t, unhex(t, v.Hex))
+				p := clustertest.Tree(t, unhex(t, v.Hex))
 				m, err := cluster.Decode(unhex(t, v.Hex))
 				if err != nil {
 					t.Fatal(err)
 				}
-				out := outgoing(t, m)
+				out := clustertest.Outgoing(t, m)
 				out.To = strings.TrimSuffix(strings.TrimPrefix(v.Channel, d.channel), "#")
 				got, err := d.Encode(out)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got.Dest != v.Channel || got.Format != cluster.Msgpack || !reflect.DeepEqual(tree(t, got.Data), p) {
+				if got.Dest != v.Channel || got.Format != cluster.Msgpack || !reflect.DeepEqual(clustertest.Tree(t, got.Data), p) {
 					t.Errorf("%s: encoded %q for %q, want it for %q", v.Step, got.Data, got.Dest, v.Channel)
 				}
 			}
@@ -96,7 +97,7 @@ func sameFields(t *testing.T, got []any, want map[string]string) bool {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return tree(t, data)
+		return clustertest.Tree(t, data)
 	}
 	a, b := make(map[string]any), make(map[string]any)
 	for i := 0; i < len(got); i += 2 {
@@ -210,7 +211,7 @@ func TestSessionVector(t *testing.T) {
 		if err := l.PersistSession(context.Background(), s); err != nil {
 			t.Fatal(err)
 		}
-		stored, want := tree(t, store.p).(map[string]any), tree(t, p).(map[string]any)
+		stored, want := clustertest.Tree(t, store.p).(map[string]any), clustertest.Tree(t, p).(map[string]any)
 		delete(stored, "since")
 		delete(stored, "epio")
 		if !reflect.DeepEqual(stored, want) {
