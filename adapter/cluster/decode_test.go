@@ -3,7 +3,6 @@ package cluster_test
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 )
 
 // What must not be taken for something else, above all not for an order to everybody.
@@ -194,21 +194,11 @@ func FuzzClusterMessage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		switch m.Type {
-		case cluster.Broadcast, cluster.ServerSideEmit:
-			if _, _, err := m.Payload(); err != nil {
-				return
-			}
-		case cluster.BroadcastAck, cluster.ServerSideEmitResponse:
-			if _, err := m.Answer(); err != nil {
-				return
-			}
-		case cluster.FetchSocketsResponse:
-			if _, err := m.Descriptions(); err != nil {
-				return
-			}
+		sent, err := clustertest.Values(m)
+		if err != nil {
+			return
 		}
-		out, err := outgoing(t, m).EncodeAs(cluster.Msgpack)
+		out, err := sent.EncodeAs(cluster.Msgpack)
 		if err != nil {
 			t.Fatalf("%q: %v", p, err)
 		}
@@ -219,34 +209,8 @@ func FuzzClusterMessage(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q became %q: %v", p, out, err)
 		}
-		if got, want := fmt.Sprintf("%+v", described(t, back)), fmt.Sprintf("%+v", described(t, m)); got != want {
+		if got, want := clustertest.Says(t, back), clustertest.Says(t, m); got != want {
 			t.Fatalf("%q says\n%s\nsent again\n%s", p, want, got)
 		}
 	})
-}
-
-// described returns what an incoming message says, in a form that prints: maps print sorted,
-// and NaN prints as itself.
-func described(t *testing.T, m *cluster.Message) any {
-	o := outgoing(t, m)
-	switch o.Type {
-	case cluster.InitialHeartbeat, cluster.Heartbeat, cluster.AdapterClose, cluster.SocketsJoin, cluster.SocketsLeave, cluster.DisconnectSockets:
-		o.RequestID = "" // nobody answers these
-	}
-	for i := range o.Sockets {
-		if h := o.Sockets[i].Handshake; h != nil {
-			if h.Auth == nil {
-				h.Auth = map[string]any{} // as it is sent; so is Data
-			}
-			o.Sockets[i].Rooms = append(o.Sockets[i].Rooms, fmt.Sprintf("%+v", *h))
-			o.Sockets[i].Handshake = nil
-		}
-		if o.Sockets[i].Data == nil {
-			o.Sockets[i].Data = map[string]any{}
-		}
-	}
-	return []any{
-		o.Type, o.UID, o.Namespace, o.RequestID, o.Opts.Rooms, o.Opts.Except, o.Opts.Flags, o.Opts.Timeout, o.Rooms, o.Close, o.Count, o.PID, o.Found,
-		o.Event, o.Args, o.Arg, o.Sockets,
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 )
 
 // vector is one line of a recording.
@@ -60,40 +61,6 @@ func (v *vector) payload(t *testing.T) []byte {
 	return nil
 }
 
-// tree decodes either format into one form, independently of Decode: numbers are
-// float64, bytes are []byte.
-func tree(t *testing.T, p []byte) any {
-	t.Helper()
-	v, err := cluster.Scan(p)
-	if err != nil {
-		t.Fatalf("%q: %v", p, err)
-	}
-	a, err := v.Any()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-// outgoing is m as this server would have made it, with values in place of what came.
-func outgoing(t *testing.T, m *cluster.Message) *cluster.Message {
-	t.Helper()
-	out := *m
-	var err error
-	switch m.Type {
-	case cluster.Broadcast, cluster.ServerSideEmit:
-		out.Event, out.Args, err = m.Payload()
-	case cluster.ServerSideEmitResponse, cluster.BroadcastAck:
-		out.Arg, err = m.Answer()
-	case cluster.FetchSocketsResponse:
-		out.Sockets, err = m.Descriptions()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &out
-}
-
 // Every recorded envelope decodes, and what is encoded from that is the same message in
 // the same format.
 func TestVectorsOfEnvelopes(t *testing.T) {
@@ -105,7 +72,7 @@ func TestVectorsOfEnvelopes(t *testing.T) {
 				if p == nil {
 					continue
 				}
-				want := tree(t, p)
+				want := clustertest.Tree(t, p)
 				if _, ok := want.(map[string]any)["attachmentId"]; ok {
 					continue // the notification of a row of postgres, which is not an envelope
 				}
@@ -119,17 +86,17 @@ func TestVectorsOfEnvelopes(t *testing.T) {
 				if v.Enc == "msgpack" {
 					f = cluster.Msgpack
 				}
-				got, err := outgoing(t, m).EncodeAs(f)
+				got, err := clustertest.Outgoing(t, m).EncodeAs(f)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !reflect.DeepEqual(tree(t, got), want) {
+				if !reflect.DeepEqual(clustertest.Tree(t, got), want) {
 					t.Errorf("%s: encoded\n%q, want\n%q", v.Step, got, p)
 				}
 				if file == "redis-streams" || file == "redis-streams-recovery" {
 					continue // always msgpack
 				}
-				if _, chosen, err := outgoing(t, m).Encode(); chosen != f || err != nil {
+				if _, chosen, err := clustertest.Outgoing(t, m).Encode(); chosen != f || err != nil {
 					t.Errorf("%s: format %d, %v, want %d", v.Step, chosen, err, f)
 				}
 			}
@@ -170,11 +137,11 @@ func TestVectorsOfStreams(t *testing.T) {
 			if err := m.DecodeData(data); err != nil {
 				t.Fatalf("%s: %v", v.Step, err)
 			}
-			got, f, err := outgoing(t, m).EncodeData()
+			got, f, err := clustertest.Outgoing(t, m).EncodeData()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if f != wantFormat || !reflect.DeepEqual(tree(t, got), tree(t, data)) {
+			if f != wantFormat || !reflect.DeepEqual(clustertest.Tree(t, got), clustertest.Tree(t, data)) {
 				t.Errorf("%s: encoded\n%q in format %d, want\n%q in %d", v.Step, got, f, data, wantFormat)
 			}
 		}
@@ -194,7 +161,7 @@ func TestEncodeIsTheReferencesText(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, _, err := outgoing(t, m).Encode()
+		got, _, err := clustertest.Outgoing(t, m).Encode()
 		if err != nil {
 			t.Fatal(err)
 		}

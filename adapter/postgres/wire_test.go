@@ -24,7 +24,7 @@ type vector struct {
 	Step, Op, Channel, Table, Text, Hex, ID string
 }
 
-func vectors(t *testing.T) []vector {
+func vectors(t testing.TB) []vector {
 	t.Helper()
 	f, err := os.Open("../cluster/testdata/vectors/postgres.jsonl")
 	if err != nil {

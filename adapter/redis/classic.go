@@ -72,10 +72,7 @@ var (
 
 // Open implements [cluster.Driver].
 func (d *classic) Open(ctx context.Context, a *cluster.Adapter) error {
-	d.a = a
-	d.classicChannels = d.o.channels(a.Namespace())
-	d.own = d.response + a.UID() + "#"
-	d.ownHead = codec.AppendMsgpackString([]byte{0x93}, a.UID()) // a list of three, the first of which is the uid
+	d.attach(a)
 	d.in = newInbox()
 	d.hub = d.clients.open()
 	d.done.Go(func() { d.in.run(d.receive) })
@@ -87,6 +84,14 @@ func (d *classic) Open(ctx context.Context, a *cluster.Adapter) error {
 		topic{plain, d.response},
 		topic{plain, d.own},
 	)
+}
+
+// attach sets what follows from the adapter.
+func (d *classic) attach(a *cluster.Adapter) {
+	d.a = a
+	d.classicChannels = d.o.channels(a.Namespace())
+	d.own = d.response + a.UID() + "#"
+	d.ownHead = codec.AppendMsgpackString([]byte{0x93}, a.UID()) // a list of three, the first of which is the uid
 }
 
 // Close implements [cluster.Driver].

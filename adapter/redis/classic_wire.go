@@ -197,14 +197,14 @@ var (
 )
 
 // namespaceOf returns the namespace in a packet; a missing one is "/".
-func namespaceOf(packet codec.Value) string {
-	nsp := "/"
+func namespaceOf(packet codec.Value) (nsp string, ok bool) {
+	nsp, ok = "/", true
 	for name, v := range packet.Members() {
 		if name == "nsp" && v.Kind() != codec.NullValue {
-			nsp, _ = v.Text()
+			nsp, ok = v.Text()
 		}
 	}
-	return nsp
+	return nsp, ok
 }
 
 // receiveBroadcast takes in a broadcast.
@@ -238,7 +238,11 @@ func decodeBroadcast(p []byte) (*cluster.Message, error) {
 	if n < len(parts) || !ok {
 		return nil, errBroadcast
 	}
-	m := &cluster.Message{Type: cluster.Broadcast, UID: uid, Namespace: namespaceOf(parts[1])}
+	nsp, ok := namespaceOf(parts[1])
+	if !ok {
+		return nil, errBroadcast
+	}
+	m := &cluster.Message{Type: cluster.Broadcast, UID: uid, Namespace: nsp}
 	if err := m.SetPacket(parts[1]); err != nil {
 		return nil, err
 	}

@@ -18,9 +18,10 @@ import (
 type vector struct {
 	Step, Op, Channel, Enc, Text, Hex string
 	Channels                          []string
+	Fields                            map[string]string
 }
 
-func vectors(t *testing.T, name string) []vector {
+func vectors(t testing.TB, name string) []vector {
 	t.Helper()
 	f, err := os.Open("../cluster/testdata/vectors/" + name + ".jsonl")
 	if err != nil {
@@ -188,6 +189,7 @@ func TestClassicRefuses(t *testing.T) {
 		"two parts": "\x92\xa1u\x80",
 		"no uid":    "\x93\x01\x82\xa4type\x02\xa4data\x91\xa1e\x82\xa5rooms\x90\xa6except\x90",
 		"no opts":   "\x93\xa1u\x82\xa4type\x02\xa4data\x91\xa1e\xc0",
+		"namespace": "\x93\xa1u\x83\xa4type\x02\xa4data\x91\xa1e\xa3nsp\x01\x82\xa5rooms\x90\xa6except\x90",
 		"no rooms":  "\x93\xa1u\x82\xa4type\x02\xa4data\x91\xa1e\x81\xa6except\x90",
 	} {
 		if _, err := decodeBroadcast([]byte(p)); err == nil {

@@ -322,7 +322,7 @@ func (e *entry) decode(nsp string) (*cluster.Message, []byte, error) {
 		return nil, nil, nil
 	}
 	typ, err := strconv.ParseUint(field("type"), 10, 8)
-	if err != nil || m.UID == "" {
+	if err != nil || typ == 0 || m.UID == "" {
 		return nil, nil, errEntry
 	}
 	m.Type = cluster.Type(typ)
