@@ -54,7 +54,8 @@ func (b *busy) wait(ctx context.Context) error {
 // closes adapters and connections. Clients reconnect to another server.
 //
 // When ctx ends first, what remains is cut off and ctx's error is returned.
-// Shutting down twice is harmless.
+// What is emitted to a cluster before Shutdown returns is still published; afterwards
+// the error is a *PublishError that wraps net.ErrClosed. Shutting down twice is harmless.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	srv.mu.Lock()
 	first := !srv.closing
