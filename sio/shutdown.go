@@ -54,8 +54,10 @@ func (b *busy) wait(ctx context.Context) error {
 // closes adapters and connections. Clients reconnect to another server.
 //
 // When ctx ends first, what remains is cut off and ctx's error is returned.
-// What is emitted to a cluster before Shutdown returns is still published; afterwards
-// the error is a *PublishError that wraps net.ErrClosed. Shutting down twice is harmless.
+// Shutting down twice is harmless.
+//
+// In a cluster, what was emitted before the adapters are closed is still published. From
+// then on Emit returns a *PublishError that wraps net.ErrClosed.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	srv.mu.Lock()
 	first := !srv.closing
