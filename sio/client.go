@@ -303,11 +303,12 @@ func (c *client) joined() {
 }
 
 // accept is queued for what the client wants to have handled. It reports false when it is
-// too late for that: the connection is being closed by Drain, and could not take an answer.
+// too late for that: the connection is being closed by Drain, and could not take an answer,
+// or all are going to be, when the handlers that run have finished.
 func (c *client) accept(size int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.load.left {
+	if c.load.left || c.srv.deaf.Load() {
 		return false
 	}
 	c.queuedLocked(size)
