@@ -30,7 +30,9 @@ type Adapter interface {
 	Init(ctx context.Context) error
 
 	// Close says goodbye to the other servers and waits, within ctx, for the
-	// adapter's goroutines. The index stays usable. Later calls do nothing.
+	// adapter's goroutines. The index stays usable. Later calls do nothing. What
+	// would send to other servers afterwards returns an error that is net.ErrClosed,
+	// and has its effect on this one; without others there is nothing to report.
 	Close(ctx context.Context) error
 
 	// ServerCount returns how many servers the cluster has, this one included.

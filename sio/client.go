@@ -40,6 +40,7 @@ type load struct {
 	held          bool  // the session is paused because of them
 	throttled     bool  // the session is paused because of Rates
 	leaving       bool  // the session is to be closed when nothing waits any more
+	left          bool  // nothing waited any more: the session is being closed
 }
 
 // whileCalling is how many times the usual limits may be exceeded while an
@@ -301,17 +302,34 @@ func (c *client) joined() {
 	}
 }
 
+// accept is queued for what the client wants to have handled. It reports false when it is
+// too late for that: the connection is being closed by Drain, and could not take an answer,
+// or all are going to be, when the handlers that run have finished.
+func (c *client) accept(size int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.load.left || c.srv.deaf.Load() {
+		return false
+	}
+	c.queuedLocked(size)
+	return true
+}
+
 // queued accounts for an event that waits, and stops reading when it is one too
 // many.
 func (c *client) queued(size int) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queuedLocked(size)
+}
+
+func (c *client) queuedLocked(size int) {
 	c.load.events++
 	c.load.bytes += int32(size)
 	if !c.load.held && c.excessLocked(1) {
 		c.load.held = true
 		c.sess.Pause()
 	}
-	c.mu.Unlock()
 }
 
 // handled is the counterpart of queued.

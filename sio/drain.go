@@ -13,8 +13,9 @@ import (
 // listeners, go on. Over the given period, in random order and at random moments, each
 // connection is closed with the reason ServerShutdown, which makes clients reconnect by
 // themselves: at once if it is idle, else when its events are handled and the acknowledgements it
-// owes have come or timed out. In the end, or when ctx ends, Shutdown(ctx) does the rest, and its
-// error is returned.
+// owes have come or timed out. What it sends while it is being closed is not handled, so that
+// what is handled can be answered. In the end, or when ctx ends, Shutdown(ctx) does the rest, and
+// its error is returned.
 //
 // The HTTP server that uses this Server as a handler is its owner's to stop, after Drain. Take the
 // server out of the load balancer first, see Draining: until then clients come back to it and are refused.
@@ -112,7 +113,7 @@ func (c *client) depart() {
 // leaveLocked closes a connection that is to leave, if it can.
 func (c *client) leaveLocked() {
 	if c.load.leaving && c.load.events == 0 && c.load.calls == 0 {
-		c.load.leaving = false
+		c.load.leaving, c.load.left = false, true
 		go c.sess.Close(eio.Reason(ServerShutdown)) // calls back into the client
 	}
 }

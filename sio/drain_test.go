@@ -3,8 +3,12 @@ package sio
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,4 +159,50 @@ func TestDrainHasADeadline(t *testing.T) {
 			p.wantEnd()
 		})
 	}
+}
+
+// Events that come in while their connection is being closed are handled and answered, or not handled at all: a client
+// that repeats what was not answered has nothing done twice.
+func TestDrainAnswersWhatItHandles(t *testing.T) {
+	const n, most = 200, 50
+	r := loopback(t, Config{})
+	handled := make([]atomic.Int32, n)
+	OnAck(r.srv, "x", func(_ context.Context, _ *Socket, i int) (int, error) {
+		return int(handled[i].Add(1)), nil
+	})
+	peers, _ := r.clients(n)
+	answers := make([]int, n)
+	var clients sync.WaitGroup
+	for i, p := range peers {
+		clients.Go(func() {
+			for id := range most {
+				if p.trySend(fmt.Sprintf(`42%d["x",%d]`, id, i)) != nil {
+					return // it is closed already
+				}
+			}
+		})
+		clients.Go(func() {
+			for {
+				got, err := p.read(patience)
+				if err != nil {
+					return
+				}
+				if strings.HasPrefix(got.data, "43") {
+					answers[i]++
+				}
+			}
+		})
+	}
+	must(t, r.srv.Drain(t.Context(), 0))
+	clients.Wait()
+	cut := 0
+	for i := range n {
+		if got := int(handled[i].Load()); got != answers[i] {
+			t.Errorf("client %d: %d events handled, %d answered", i, got, answers[i])
+		}
+		if answers[i] < most {
+			cut++
+		}
+	}
+	t.Logf("%d of %d clients left in the middle", cut, n)
 }

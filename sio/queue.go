@@ -36,7 +36,10 @@ func (e *event) recycle() {
 func (s *Socket) push(in *codec.In) {
 	e := events.Get().(*event)
 	e.s, e.in, e.size = s, in, in.Size()
-	s.c.queued(e.size)
+	if !s.c.accept(e.size) {
+		e.recycle()
+		return
+	}
 	s.mu.Lock()
 	if s.ended { // looked up just before it was disconnected
 		s.mu.Unlock()

@@ -37,6 +37,7 @@ type Server struct {
 	waiters waiters
 
 	draining atomic.Bool
+	deaf     atomic.Bool // Shutdown has begun: further events are not handled
 
 	counts  counts
 	traffic *traffic // nil unless Config.CountTraffic

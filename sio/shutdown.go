@@ -48,13 +48,17 @@ func (b *busy) wait(ctx context.Context) error {
 	return nil
 }
 
-// Shutdown ends the server in good order: it accepts no more connections, lets
-// the handlers that run finish and their packets leave, then disconnects every
+// Shutdown ends the server in good order: it accepts no more connections and no more
+// events, lets the handlers that run, and those of events that wait, finish and their
+// packets leave, then disconnects every
 // socket with the reason ServerShutdown, waits for the disconnect handlers, and
 // closes adapters and connections. Clients reconnect to another server.
 //
 // When ctx ends first, what remains is cut off and ctx's error is returned.
 // Shutting down twice is harmless.
+//
+// In a cluster, what was emitted before the adapters are closed is still published. From
+// then on Emit returns a *PublishError that wraps net.ErrClosed.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	srv.mu.Lock()
 	first := !srv.closing
@@ -63,6 +67,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 
 	srv.draining.Store(true)
 	srv.engine.Refuse()
+	srv.deaf.Store(true) // else there would always be a handler that runs
 	err := srv.busy.wait(ctx)
 	srv.endLife()
 	for sess := range srv.engine.All() {

@@ -3,7 +3,9 @@ package sio
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -182,5 +184,52 @@ func TestMaxConns(t *testing.T) {
 		p.close()
 		synctest.Wait()
 		r.join() // makes room
+	})
+}
+
+// Clients that always have something to ask do not keep the server from ending: what comes in from then on is not handled,
+// and what is handled is answered.
+func TestShutdownOfABusyServer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const n = 5
+		r := memory(t, Config{})
+		handled := make([]int, n)
+		OnAck(r.srv, "x", func(_ context.Context, _ *Socket, i int) (int, error) {
+			time.Sleep(10 * time.Millisecond)
+			handled[i]++
+			return i, nil
+		})
+		answers := make([]int, n)
+		peers, _ := r.clients(n)
+		var clients sync.WaitGroup
+		for i, p := range peers {
+			ask := fmt.Sprintf(`421["x",%d]`, i)
+			p.send(ask)
+			clients.Go(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond) // never all of them are idle
+				for {
+					got, err := p.read(patience)
+					if err != nil {
+						return
+					}
+					if got.data != "2" {
+						answers[i]++
+					}
+					if p.trySend(ask) != nil {
+						return
+					}
+				}
+			})
+		}
+		time.Sleep(100 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		must(t, r.srv.Shutdown(ctx))
+		clients.Wait()
+		for i := range n {
+			if handled[i] == 0 || handled[i] != answers[i] {
+				t.Errorf("client %d: %d handled, %d answered", i, handled[i], answers[i])
+			}
+		}
 	})
 }

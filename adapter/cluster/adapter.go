@@ -326,9 +326,10 @@ func (a *Adapter) ownTails() (tails [][]byte) {
 // everybody, and do not say to which request before they are fetched, it saves that.
 func (a *Adapter) Asking() bool { return a.requests.any() }
 
-// local reports whether o is for this server alone.
+// local reports whether o is for this server alone. After Close it is not: whoever sends is
+// to know that the others get nothing.
 func (a *Adapter) local(o *adapter.Opts) bool {
-	return o.Flags.Has(adapter.Local) || !a.running()
+	return o.Flags.Has(adapter.Local) || !a.opened.Load()
 }
 
 // Broadcast implements [adapter.Adapter].
@@ -453,7 +454,7 @@ func (a *Adapter) DisconnectSockets(o adapter.Opts, close bool) error {
 
 // ServerSideEmit implements [adapter.Adapter].
 func (a *Adapter) ServerSideEmit(event string, args []any) error {
-	if !a.running() {
+	if !a.opened.Load() {
 		return nil
 	}
 	return a.send(&Message{Type: ServerSideEmit, Event: event, Args: args})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -505,7 +506,7 @@ func TestCloseIsBounded(t *testing.T) {
 	})
 }
 
-// After Close nothing is sent, nothing waits, and the index goes on.
+// After Close nothing is sent, which whoever sends is told, nothing waits, and the index goes on.
 func TestClosed(t *testing.T) {
 	b := newBroker()
 	a := start(t, &testHost{}, countedDriver{newBusDriver(b)}, cluster.Config{})
@@ -516,8 +517,24 @@ func TestClosed(t *testing.T) {
 	if err := a.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Broadcast(packet("e"), adapter.Opts{}); err != nil || n != 1 {
+	if err := a.Broadcast(packet("e"), adapter.Opts{}); !errors.Is(err, net.ErrClosed) || n != 1 {
 		t.Errorf("%v, %d delivered", err, n)
+	}
+	if err := a.Broadcast(packet("e"), adapter.Opts{Flags: adapter.Local}); err != nil || n != 2 {
+		t.Errorf("%v, %d delivered", err, n)
+	}
+	if servers, err := a.BroadcastWithAck(packet("e"), adapter.Opts{}, &acks{}); !errors.Is(err, net.ErrClosed) || servers != 1 || n != 3 {
+		t.Errorf("%v, %d servers, %d delivered", err, servers, n)
+	}
+	for what, err := range map[string]error{
+		"join":       a.AddSockets(adapter.Opts{}, []string{"r"}),
+		"leave":      a.DelSockets(adapter.Opts{}, []string{"r"}),
+		"disconnect": a.DisconnectSockets(adapter.Opts{}, false),
+		"server":     a.ServerSideEmit("e", nil),
+	} {
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 	if infos, err := a.FetchSockets(t.Context(), adapter.Opts{}); len(infos) != 1 || err != nil {
 		t.Errorf("%v, %v", infos, err)

@@ -220,7 +220,8 @@ func logged(t *testing.T, h adapter.RecoveryHost, b *broker, j *journal, c adapt
 // logHost notes what reaches its sockets, with offsets.
 type logHost struct {
 	testHost
-	lines []string // guarded by mu
+	lines []string    // guarded by mu
+	evict func() bool // nil: there is no such session
 }
 
 func (h *logHost) Namespace() string { return "/adaptertest" }
@@ -239,7 +240,7 @@ func (h *logHost) BroadcastLogged(event string, _ []any, _ adapter.Opts, offset 
 	return 1
 }
 
-func (h *logHost) Evict(context.Context, string) bool { return false }
+func (h *logHost) Evict(context.Context, string) bool { return h.evict != nil && h.evict() }
 
 func (h *logHost) take() string {
 	h.mu.Lock()
@@ -273,6 +274,28 @@ func wantLines(t *testing.T, h *logHost, want string) {
 	t.Helper()
 	if got := h.take(); got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A server that is storing a session while another one looks for it may be done, and know nothing of it any more, when it
+// is asked; or it is gone by then, and does not answer.
+func TestSessionStoredMeanwhile(t *testing.T) {
+	for name, silence := range map[string]time.Duration{"done": 0, "gone": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, _, as, hs := logPair(t)
+				hs[1].evict = func() bool {
+					if err := as[1].PersistSession(t.Context(), &adapter.Session{SID: "s", PID: "p"}); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(silence)
+					return false
+				}
+				if s, err := as[0].RestoreSession(t.Context(), "p"); err != nil || s.SID != "s" {
+					t.Errorf("%+v, %v", s, err)
+				}
+			})
+		})
 	}
 }
 

@@ -342,20 +342,20 @@ func (l *Logged) PersistSession(ctx context.Context, s *adapter.Session) error {
 const evictWait = 500 * time.Millisecond
 
 // RestoreSession implements [adapter.Recovery]. When there is no such session, the other
-// servers are asked to give it up. Servers of the reference do not answer that.
+// servers are asked to give it up. Servers of the reference do not answer that. Whatever
+// the others say, it is looked for once more: one of them may have stored it meanwhile, and
+// not know it any more.
 func (l *Logged) RestoreSession(ctx context.Context, pid string) (*adapter.Session, error) {
 	s, err := l.takeSession(ctx, pid)
 	if !errors.Is(err, adapter.ErrNoSession) || pid == "" {
 		return s, err
 	}
-	r, err := l.ask(ctx, &Message{Type: Evict, PID: pid, Opts: adapter.Opts{Timeout: evictWait}}, EvictResponse)
-	if err != nil && !errors.Is(err, ErrTimeout) {
-		return nil, err
+	_, asked := l.ask(ctx, &Message{Type: Evict, PID: pid, Opts: adapter.Opts{Timeout: evictWait}}, EvictResponse)
+	s, err = l.takeSession(ctx, pid)
+	if errors.Is(err, adapter.ErrNoSession) && asked != nil && !errors.Is(asked, ErrTimeout) {
+		return nil, asked // it may be there
 	}
-	if !r.found {
-		return nil, adapter.ErrNoSession
-	}
-	return l.takeSession(ctx, pid)
+	return s, err
 }
 
 func (l *Logged) takeSession(ctx context.Context, pid string) (*adapter.Session, error) {

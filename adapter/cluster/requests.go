@@ -35,7 +35,6 @@ type request struct {
 	sockets []adapter.SocketInfo
 	rooms   []string
 	answers []any
-	found   bool
 
 	done chan struct{} // closed when no more is to come
 	err  error         // set before that
@@ -189,7 +188,7 @@ func (q *requests) answer(m *Message) error {
 		r.answers = append(r.answers, value)
 	case EvictResponse:
 		if m.Found { // there is only one
-			r.found, r.left, r.waiting = true, 0, nil
+			r.left, r.waiting = 0, nil
 		}
 	}
 	q.settleLocked(m.RequestID, r)

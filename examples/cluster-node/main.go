@@ -4,8 +4,8 @@
 //
 //	cluster-node --port 3001 --name a --adapter redis --redis localhost:6379
 //
-// Its events are those of facade.go. It prints READY when clients can connect and the
-// other nodes know it, and ends in an orderly way on SIGTERM.
+// Its events are those of facade.go and restart.go. It prints READY when clients can connect
+// and the other nodes know it, and ends in an orderly way on SIGTERM.
 package main
 
 import (
@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -35,6 +36,9 @@ type options struct {
 	nats     string
 	recovery bool
 	msgpack  bool
+	drain    time.Duration
+	publish  time.Duration
+	serve    string
 }
 
 func main() {
@@ -47,6 +51,9 @@ func main() {
 	flag.StringVar(&o.nats, "nats", "", "`URL` of NATS; empty: a mesh of servers within the nodes")
 	flag.BoolVar(&o.recovery, "recovery", false, "connection state recovery")
 	flag.BoolVar(&o.msgpack, "msgpack", false, "socket.io-msgpack-parser")
+	flag.DurationVar(&o.drain, "drain", 0, "`time` over which clients are sent away at the end; 0: all at once")
+	flag.DurationVar(&o.publish, "publish", 0, "send a numbered event this `often`; 0: never")
+	flag.StringVar(&o.serve, "serve-nats", "", "be a NATS server with JetStream instead, with files in this `folder`")
 	flag.Parse()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil)).With("node", o.name)
 	if err := run(&o, log); err != nil {
@@ -56,6 +63,12 @@ func main() {
 }
 
 func run(o *options, log *slog.Logger) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port))
+	if o.serve != "" {
+		return serveNATS(ctx, addr, o.serve)
+	}
 	factory, closeBackend, err := newAdapter(o)
 	if err != nil {
 		return err
@@ -75,14 +88,20 @@ func run(o *options, log *slog.Logger) error {
 	for _, name := range []string{"/", "/custom"} {
 		newFacade(o.name, srv.Of(name)).register()
 	}
-	ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port)))
+	j := &journal{name: o.name, ns: srv.Of("/")}
+	j.register()
+	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
+	var publishing sync.WaitGroup
+	life, die := context.WithCancel(context.Background())
+	defer die()
+	if o.publish > 0 {
+		publishing.Go(func() { j.publish(life, o.publish) }) // to the last moment
+	}
 	fmt.Println("READY")
 
 	select {
@@ -90,10 +109,21 @@ func run(o *options, log *slog.Logger) error {
 		return err
 	case <-ctx.Done():
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
-	defer cancel()
-	if err := srv.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := end(srv, o.drain); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
+	die()
+	publishing.Wait()
+	j.print()
 	return nil
+}
+
+// end ends the server: all clients at once, or over a period.
+func end(srv *sio.Server, drain time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second+5*drain)
+	defer cancel()
+	if drain > 0 {
+		return srv.Drain(ctx, drain)
+	}
+	return srv.Shutdown(ctx)
 }

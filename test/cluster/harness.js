@@ -110,6 +110,60 @@ export class Proxy {
   }
 }
 
+// Balancer is a TCP balancer: connections go to the ports it knows, in turn.
+export class Balancer {
+  #next = 0;
+  #sockets = new Set();
+  constructor() {
+    this.ports = [];
+  }
+  static async start() {
+    const balancer = new Balancer();
+    balancer.port = await freePort();
+    balancer.server = createServer((near) => balancer.#pass(near)).listen(balancer.port, "127.0.0.1");
+    await once(balancer.server, "listening");
+    return balancer;
+  }
+  // add has new connections go to a port, too, and remove not any more; those there are stay.
+  add(port) {
+    this.ports.push(port);
+  }
+  remove(port) {
+    this.ports = this.ports.filter((p) => p !== port);
+  }
+  #pass(near) {
+    const far = connect(this.ports[this.#next++ % this.ports.length], "127.0.0.1");
+    for (const [a, b] of [[near, far], [far, near]]) {
+      this.#sockets.add(a);
+      a.pipe(b);
+      a.on("error", () => b.destroy());
+      a.on("close", () => {
+        this.#sockets.delete(a);
+        b.destroy();
+      });
+    }
+  }
+  close() {
+    this.server.close();
+    for (const s of this.#sockets) s.destroy();
+  }
+}
+
+// NATS is a NATS server with JetStream: the library within the Go nodes, in a process of its own.
+export class NATS {
+  static async launch() {
+    const nats = new NATS();
+    nats.dir = mkdtempSync(join(tmpdir(), "cluster-test-"));
+    nats.node = await Node.start("go", "nats", ["--serve-nats", nats.dir]);
+    nats.address = `127.0.0.1:${nats.node.port}`;
+    return nats;
+  }
+  async close() {
+    await this.node.stop();
+    rmSync(this.dir, { recursive: true });
+  }
+}
+
 // Node is one process of the cluster.
 export class Node {
   static async start(kind, name, args) {
@@ -124,7 +178,16 @@ export class Node {
       throw new Error(`node ${name} ended before it was ready`);
     });
     exited.catch(() => {});
-    for await (const line of race(createInterface({ input: node.process.stdout }), exited)) {
+    const lines = createInterface({ input: node.process.stdout });
+    // journal is what it says at its end: {worked, said, published}, see examples/cluster-node/restart.go.
+    node.journal = new Promise((resolve) => {
+      lines.on("line", (line) => {
+        const [, ...numbers] = /^JOURNAL (\d+) (\d+) (\d+)$/.exec(line)?.map(Number) ?? [];
+        if (numbers.length) resolve({ worked: numbers[0], said: numbers[1], published: numbers[2] });
+      });
+      lines.once("close", () => resolve());
+    });
+    for await (const line of race(lines, exited)) {
       if (line === "READY") return node;
     }
     throw new Error(`node ${name} is not ready`);
