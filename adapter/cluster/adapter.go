@@ -128,6 +128,7 @@ func New(h adapter.Host, d Driver, c Config) *Adapter {
 		cfg:      c,
 		log:      h.Logger(),
 		fetching: make(chan struct{}, maxFetching),
+		members:  members{begun: time.Now()},
 	}
 	a.counter, _ = d.(Counter)
 	a.tails = a.ownTails()
