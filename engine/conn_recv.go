@@ -143,13 +143,16 @@ func (c *Conn) show(p []byte) (used int) {
 		if returned {
 			return
 		}
-		v := recover()
-		if v == nil {
-			v = errGoexit // which goes on: see what runs Data for how it survives that
-		}
-		c.e.log.Error("engine: handler panicked", "panic", v, "stack", string(debug.Stack()))
-		c.Close(fmt.Errorf("engine: handler panicked: %v", v))
 		used = len(p)
+		if v := recover(); v != nil {
+			c.e.log.Error("engine: handler panicked", "panic", v, "stack", string(debug.Stack()))
+			c.Close(fmt.Errorf("engine: handler panicked: %v", v))
+			return
+		}
+		// runtime.Goexit, which goes on: whoever runs Data ends the connection when it sees
+		// that. (Netpoll closes it by itself, and must not be told to.)
+		c.e.log.Error("engine: handler panicked", "panic", errGoexit, "stack", string(debug.Stack()))
+		c.gone(fmt.Errorf("engine: handler panicked: %w", errGoexit))
 	}()
 	for {
 		h := c.h

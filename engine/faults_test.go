@@ -172,3 +172,29 @@ func TestFaultyConn(t *testing.T) {
 		eventually(t, "the connection is gone after a panic in "+in, func() bool { return e.Conns() == 0 })
 	}
 }
+
+type exiting struct{ done chan struct{} }
+
+func (e *exiting) Expire(*Timer) {
+	close(e.done)
+	runtime.Goexit()
+}
+
+// runtime.Goexit in Expire ends no timers but that one.
+func TestFaultyTimer(t *testing.T) {
+	w := NewWheel()
+	defer w.Stop()
+	for range 3 * wheelShards {
+		x, y := &exiting{make(chan struct{})}, &exiting{make(chan struct{})}
+		var timers [2 * wheelShards]Timer
+		timers[0].Init(w, x)
+		for i := range wheelShards {
+			timers[1+i].Init(w, &exiting{make(chan struct{})})
+		}
+		timers[wheelShards].e = y // of the same shard as the first
+		timers[0].Reset(w.Now())
+		timers[wheelShards].Reset(w.Now() + 2*tick)
+		<-x.done
+		<-y.done
+	}
+}

@@ -24,7 +24,7 @@ const MaxDelay = (wheelSlots - 2) << (wheelLevels - 1) * tick
 // Expirer is told when a timer is due.
 type Expirer interface {
 	// Expire is called once per Reset, on a goroutine of the wheel's, under no
-	// lock. It should return soon: timers of the same shard wait for it.
+	// lock. It should return soon: timers of the same shard wait for it. It must not panic.
 	Expire(t *Timer)
 }
 
@@ -199,6 +199,15 @@ func (s *wheelShard) run() {
 	}
 	s.running = true
 	s.wakeAt = 0
+	calling := false
+	defer func() {
+		if calling { // Expire has called runtime.Goexit: the other timers go on
+			s.mu.Lock()
+			s.running = false
+			s.mu.Unlock()
+			go s.run()
+		}
+	}()
 	for {
 		next := s.collect(int64(s.w.Now() / tick))
 		if s.due.head == nil || s.stopped {
@@ -213,7 +222,9 @@ func (s *wheelShard) run() {
 			s.unlink(t)
 			e := t.e
 			s.mu.Unlock()
+			calling = true
 			e.Expire(t)
+			calling = false
 			s.mu.Lock()
 		}
 	}
