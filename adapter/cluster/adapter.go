@@ -123,7 +123,7 @@ func New(h adapter.Host, d Driver, c Config) *Adapter {
 	a := &Adapter{
 		host:     h,
 		nsp:      h.Namespace(),
-		x:        adapter.NewIndex(adapter.Config{}),
+		x:        adapter.NewIndex(adapter.Config{Logger: h.Logger()}),
 		driver:   d,
 		cfg:      c,
 		log:      h.Logger(),
