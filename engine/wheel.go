@@ -18,6 +18,15 @@ const (
 	wheelShards = 4
 )
 
+// A wheel that is late by stall takes the process for one that was stopped (SIGSTOP, a virtual
+// machine that was paused). What its timers wait for may have come meanwhile and be in the
+// kernel's buffers, so they are held back for grace, in which it can be read. On a machine that
+// has too much to do this makes them later still, which is right: it reads late, too.
+const (
+	stall = 100 * time.Millisecond
+	grace = 250 * time.Millisecond
+)
+
 // MaxDelay is the longest delay a timer can have. Longer ones are cut.
 const MaxDelay = (wheelSlots - 2) << (wheelLevels - 1) * tick
 
@@ -47,6 +56,7 @@ type wheelShard struct {
 	stopped bool
 	runtime *time.Timer
 	wakeAt  int64 // tick the runtime timer is set to; 0 = not set
+	excused bool  // the runtime timer was late by stall, and is set to grace
 	base    int64 // every slot before this tick is empty
 }
 
@@ -197,6 +207,13 @@ func (s *wheelShard) run() {
 		s.mu.Unlock()
 		return
 	}
+	if late := s.w.Now() - time.Duration(s.wakeAt)*tick; s.wakeAt != 0 && late > stall && !s.excused {
+		s.excused = true
+		s.runtime.Reset(grace)
+		s.mu.Unlock()
+		return
+	}
+	s.excused = false
 	s.running = true
 	s.wakeAt = 0
 	calling := false
