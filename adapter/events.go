@@ -1,6 +1,8 @@
 package adapter
 
 import (
+	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -51,6 +53,7 @@ type RoomEvent struct {
 // Rejected: calling the hooks from each goroutine for its own changes. A late
 // DeleteRoom could then follow the CreateRoom of the room's next life.
 type eventQueue struct {
+	log   *slog.Logger                       // immutable; may be nil
 	hooks atomic.Pointer[[]*func(RoomEvent)] // nil while there are none
 
 	mu      sync.Mutex
@@ -179,7 +182,19 @@ func (q *eventQueue) callUnlocked(batch []RoomEvent) {
 			continue
 		}
 		for _, h := range *hooks {
-			(*h)(e)
+			q.call(*h, e)
 		}
 	}
+}
+
+// call calls a hook. Its panic is not the fault of the socket that happens to run it.
+func (q *eventQueue) call(hook func(RoomEvent), e RoomEvent) {
+	if q.log != nil {
+		defer func() {
+			if v := recover(); v != nil {
+				q.log.Error("adapter: room hook panicked", "event", e.Kind.String(), "room", e.Room, "panic", v, "stack", string(debug.Stack()))
+			}
+		}()
+	}
+	hook(e)
 }

@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"hash/maphash"
+	"log/slog"
 	"math/bits"
 	"runtime"
 	"sync/atomic"
@@ -25,6 +26,9 @@ type Config struct {
 	// Stripes is how many independently locked tables the names are spread
 	// over, rounded up to a power of two, at most 65536. 0 means 256.
 	Stripes int
+	// Logger receives the panics of functions given to [Index.Observe]. Without it such a
+	// panic goes on to whoever changed the rooms.
+	Logger *slog.Logger
 }
 
 // Index holds the sockets of one namespace on this server and the rooms they are
@@ -58,6 +62,7 @@ func NewIndex(c Config) *Index {
 		stripes = defaultStripes
 	}
 	return &Index{
+		events:  eventQueue{log: c.Logger},
 		seed:    maphash.MakeSeed(),
 		shards:  make([]shard, ceilPow2(min(shards, maxShards))),
 		stripes: make([]stripe, ceilPow2(min(stripes, 1<<16))),

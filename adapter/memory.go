@@ -15,7 +15,7 @@ var _ Adapter = (*Memory)(nil)
 func NewMemory(c Config) *Memory { return &Memory{x: NewIndex(c)} }
 
 // MemoryFactory is the [Factory] of Memory adapters with the default sizes.
-func MemoryFactory(Host) Adapter { return NewMemory(Config{}) }
+func MemoryFactory(h Host) Adapter { return NewMemory(Config{Logger: h.Logger()}) }
 
 // Index implements [Adapter].
 func (a *Memory) Index() *Index { return a.x }

@@ -167,12 +167,12 @@ func (e *jsonEncoder) library(v any) error {
 }
 
 // EncodeEvent implements Parser.
-func (jsonParser) EncodeEvent(nsp string, id int64, event string, args []any) (*pool.Frame, error) {
+func (jsonParser) EncodeEvent(nsp string, id int64, event string, args []any) (_ *pool.Frame, err error) {
 	if Reserved(event) {
 		return nil, ErrReservedEvent
 	}
 	e := encoders.Get().(*jsonEncoder)
-	defer e.free()
+	defer e.done(&err)
 	if err := e.args(&event, args); err != nil {
 		return nil, err
 	}
@@ -180,9 +180,9 @@ func (jsonParser) EncodeEvent(nsp string, id int64, event string, args []any) (*
 }
 
 // EncodeAck implements Parser.
-func (jsonParser) EncodeAck(nsp string, id uint64, args []any) (*pool.Frame, error) {
+func (jsonParser) EncodeAck(nsp string, id uint64, args []any) (_ *pool.Frame, err error) {
 	e := encoders.Get().(*jsonEncoder)
-	defer e.free()
+	defer e.done(&err)
 	if err := e.args(nil, args); err != nil {
 		return nil, err
 	}
@@ -209,9 +209,9 @@ func (jsonParser) EncodeConnect(nsp, sid, pid string) *pool.Frame {
 // packet has no binary form.
 //
 //	44/chat,{"message":"…","data":…}
-func (jsonParser) EncodeConnectError(nsp, message string, data any) (*pool.Frame, error) {
+func (jsonParser) EncodeConnectError(nsp, message string, data any) (_ *pool.Frame, err error) {
 	e := encoders.Get().(*jsonEncoder)
-	defer e.free()
+	defer e.done(&err)
 	e.text = append(e.text, `{"message":`...)
 	e.text = appendString(e.text, message)
 	if data != nil {

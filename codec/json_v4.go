@@ -36,9 +36,9 @@ func (jsonParser) EncodeConnectV4(nsp string) *pool.Frame {
 // no binary form.
 //
 //	44/chat,"not authorized"
-func (jsonParser) EncodeErrorV4(nsp string, v any) (*pool.Frame, error) {
+func (jsonParser) EncodeErrorV4(nsp string, v any) (_ *pool.Frame, err error) {
 	e := encoders.Get().(*jsonEncoder)
-	defer e.free()
+	defer e.done(&err)
 	if s, ok := v.(string); ok {
 		e.text = appendString(e.text, s)
 	} else if err := e.library(v); err != nil {

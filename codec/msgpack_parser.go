@@ -91,12 +91,12 @@ func (e *mpEncoder) finish() *pool.Frame {
 }
 
 // EncodeEvent implements Parser.
-func (msgpackParser) EncodeEvent(nsp string, id int64, event string, args []any) (*pool.Frame, error) {
+func (msgpackParser) EncodeEvent(nsp string, id int64, event string, args []any) (_ *pool.Frame, err error) {
 	if Reserved(event) {
 		return nil, ErrReservedEvent
 	}
 	e := mpEncoders.Get().(*mpEncoder)
-	defer e.free()
+	defer e.done(&err)
 	if id < 0 {
 		e.packet(Event, nsp, 1)
 	} else {
@@ -110,9 +110,9 @@ func (msgpackParser) EncodeEvent(nsp string, id int64, event string, args []any)
 }
 
 // EncodeAck implements Parser.
-func (msgpackParser) EncodeAck(nsp string, id uint64, args []any) (*pool.Frame, error) {
+func (msgpackParser) EncodeAck(nsp string, id uint64, args []any) (_ *pool.Frame, err error) {
 	e := mpEncoders.Get().(*mpEncoder)
-	defer e.free()
+	defer e.done(&err)
 	e.packet(Ack, nsp, 2)
 	e.id(id)
 	if err := e.args(nil, args); err != nil {
@@ -143,9 +143,9 @@ func (msgpackParser) EncodeConnect(nsp, sid, pid string) *pool.Frame {
 // EncodeConnectError implements Parser.
 //
 //	{"type":4,"nsp":"/chat","data":{"message":"…","data":…}}
-func (msgpackParser) EncodeConnectError(nsp, message string, data any) (*pool.Frame, error) {
+func (msgpackParser) EncodeConnectError(nsp, message string, data any) (_ *pool.Frame, err error) {
 	e := mpEncoders.Get().(*mpEncoder)
-	defer e.free()
+	defer e.done(&err)
 	e.packet(ConnectError, nsp, 1)
 	e.b = append(e.b, "\xa4data"...)
 	if data == nil {

@@ -7,7 +7,8 @@ import "unicode/utf8"
 // nothing. It borrows v.
 func AppendJSON(dst []byte, v any) (out []byte, binary bool, err error) {
 	e := encoders.Get().(*jsonEncoder)
-	defer e.free()
+	out = dst // if v panics
+	defer e.done(&err)
 	if err := e.value(v); err != nil {
 		return dst, false, err
 	}
@@ -22,9 +23,10 @@ func AppendJSON(dst []byte, v any) (out []byte, binary bool, err error) {
 // encoded by [Msgpack], except that extensions which only its clients know are
 // written in the format's own types, so that a time.Time is a timestamp (type -1). It
 // borrows v.
-func AppendMsgpack(dst []byte, v any) ([]byte, error) {
+func AppendMsgpack(dst []byte, v any) (out []byte, err error) {
 	e := mpEncoders.Get().(*mpEncoder)
-	defer e.free()
+	out = dst // if v panics
+	defer e.done(&err)
 	if err := e.value(v, 0); err != nil {
 		return dst, err
 	}

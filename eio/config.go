@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/epio-go/epio/engine"
+	"github.com/epio-go/epio/internal/safelog"
 )
 
 // Defaults of Config.
@@ -301,9 +302,7 @@ func (c Config) normalize() (Config, error) {
 		h := *c.Hooks
 		c.Hooks = &h
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = safelog.New(c.Logger)
 	return c, errors.Join(errs...)
 }
 

@@ -139,6 +139,12 @@ func (d *slowness) changedLocked() {
 // tell calls the application until it knows how things are.
 func (d *slowness) tell() {
 	fs := d.flows
+	done := false
+	defer func() {
+		if !done { // the application has called runtime.Goexit
+			go d.tell()
+		}
+	}()
 	for {
 		fs.mu.Lock()
 		if d.over || d.now == d.told {
@@ -147,6 +153,7 @@ func (d *slowness) tell() {
 				delete(fs.slow, d.s)
 			}
 			fs.mu.Unlock()
+			done = true
 			return
 		}
 		d.told = d.now
@@ -156,7 +163,7 @@ func (d *slowness) tell() {
 		}
 		fs.mu.Unlock()
 		if fn != nil {
-			fn(d.s, d.s.Buffered())
+			d.s.srv.notes.call(func() { fn(d.s, d.s.Buffered()) })
 		}
 	}
 }

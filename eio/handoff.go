@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -52,6 +53,7 @@ func newHandoff(srv *Server) *handoff {
 // unread: net/http reads them before it answers.
 func (h *handoff) limitBodies(srv *Server) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer srv.requestPanicked(r)
 		srv.ServeHTTP(w, r)
 		if r.ContentLength == 0 || srv.matches(r) {
 			return
@@ -60,6 +62,19 @@ func (h *handoff) limitBodies(srv *Server) http.Handler {
 			srv.limitBody(w, r)
 		}
 	})
+}
+
+// requestPanicked is deferred: it logs what a hook or the fallback panicked with. net/http, which
+// would log it as one of its complaints about clients, then cuts the connection.
+func (srv *Server) requestPanicked(r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v != http.ErrAbortHandler {
+		srv.log.Error("eio: request panicked", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // secureKey marks connections over TLS, which the engine has taken off.

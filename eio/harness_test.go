@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"runtime"
@@ -103,7 +104,7 @@ func (d door) open(t *testing.T, cfg Config, a *app) *rig {
 		r.dial = func() (net.Conn, error) { return net.Dial("tcp", r.addr) }
 	}
 	var wg sync.WaitGroup
-	hs := &http.Server{Handler: srv}
+	hs := &http.Server{Handler: srv, ErrorLog: log.New(io.Discard, "", 0)}
 	if d.direct {
 		wg.Go(func() {
 			if err := srv.Serve(ln); !errors.Is(err, ErrServerClosed) {
@@ -159,6 +160,7 @@ type app struct {
 	echo      bool
 	onOpen    func(*Session)
 	onMessage func(*Session, []byte, bool)
+	onClose   func(*Session)
 
 	t      *testing.T
 	opened chan *Session
@@ -260,6 +262,9 @@ func (a *app) Message(s *Session, data []byte, binary bool) {
 
 func (a *app) Close(s *Session, reason Reason, err error) {
 	defer a.enter(s, "Close")()
+	if a.onClose != nil {
+		a.onClose(s)
+	}
 	a.closed <- end{s, reason, err}
 }
 

@@ -35,7 +35,12 @@ type machine struct {
 	held    bool // the application has paused this session: the peer cannot be heard
 	parked  bool // polling: a GET waits for packets
 	posting bool // polling: a POST is being received or processed
+	waited  bool // upgradeBy has been extended
 }
+
+// stopped is which part of its delay a timer must be late by for this process to count as stopped.
+// The engine's timers are late by 0.8 % of it anyway.
+const stopped = 32
 
 type phase uint8
 
@@ -153,16 +158,16 @@ func (m *machine) timer(now time.Duration, tm *timing) (e effect) {
 	case now < m.beat:
 	case m.phase == phaseClosing:
 		return m.gone(doDiscard)
-	case tm.clientPings && (m.held || now-m.beat > tm.timeout/2):
-		// As below: we do not read, or did not run, so a PING may be waiting.
+	case (tm.clientPings || m.pong != pongNone) && (m.held || now-m.beat > tm.timeout/2):
+		// We are the ones who do not read: what we wait for may stand behind what the
+		// application has not taken yet. Or this process was stopped, and the kernel has it.
 		m.beat = now + tm.timeout
-	case tm.clientPings:
-		return m.end(PingTimeout, nil)
-	case m.pong != pongNone && m.held:
-		// We are the ones who do not read; the PONG may be waiting behind what
-		// the application has not taken yet.
+	case m.pong != pongExtended && (tm.clientPings || m.pong == pongAwaited) && now-m.beat > tm.timeout/stopped:
+		// Perhaps so. Once only, or a peer that is dead would live for as long as timers
+		// are late.
+		m.pong = pongExtended
 		m.beat = now + tm.timeout
-	case m.pong != pongNone:
+	case tm.clientPings || m.pong != pongNone:
 		return m.end(PingTimeout, nil)
 	default:
 		// Patience counts from when the PING was due, so that both sides agree on the
@@ -176,7 +181,13 @@ func (m *machine) timer(now time.Duration, tm *timing) (e effect) {
 		m.pong = pongAwaited
 		e.do |= doPing
 	}
-	if m.candidate != stageNone && now >= m.upgradeBy {
+	switch {
+	case m.candidate == stageNone || now < m.upgradeBy:
+	case now-m.upgradeBy > tm.upgrade/stopped && !m.waited:
+		// As above: its client may believe that the switch is done.
+		m.waited = true
+		m.upgradeBy = now + tm.upgrade
+	default:
 		m.candidate = stageNone
 		e.do |= doDrop
 	}
@@ -219,6 +230,7 @@ func (m *machine) packet(now time.Duration, l link, t codec.PacketType, data []b
 		if !tm.clientPings {
 			return m.end(TransportError, ErrHeartbeat)
 		}
+		m.pong = pongNone
 		m.beat = now + tm.interval + tm.timeout
 		return effect{do: doPong}
 	case codec.Pong:
@@ -302,7 +314,7 @@ func (m *machine) open(now time.Duration, t Transport, tm *timing) effect {
 	if m.phase == phaseClosed || m.transport != Polling || m.candidate != stageNone {
 		return effect{do: doRefuse}
 	}
-	m.candidate, m.target = stageOpened, t
+	m.candidate, m.target, m.waited = stageOpened, t, false
 	m.upgradeBy = now + tm.upgrade
 	return effect{}
 }

@@ -36,18 +36,30 @@ func (n *notifier) post(fn func()) {
 }
 
 func (n *notifier) run() {
+	var due []func()
+	done := false
+	defer func() {
+		if !done { // a function has called runtime.Goexit
+			n.mu.Lock()
+			n.queue = append(due, n.queue...)
+			n.mu.Unlock()
+			go n.run()
+		}
+	}()
 	for {
 		n.mu.Lock()
-		due := n.queue
-		n.queue = nil
+		due, n.queue = n.queue, nil
 		if len(due) == 0 {
 			n.running = false
 			n.idle.Broadcast()
 			n.mu.Unlock()
+			done = true
 			return
 		}
 		n.mu.Unlock()
-		for _, fn := range due {
+		for len(due) > 0 {
+			fn := due[0]
+			due = due[1:]
 			n.call(fn)
 		}
 	}
@@ -55,12 +67,15 @@ func (n *notifier) run() {
 
 // call runs fn. Like those of net/http, a panic of the application does not end the process.
 func (n *notifier) call(fn func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			n.log.Error("eio: hook or callback panicked", "panic", v, "stack", string(debug.Stack()))
-		}
-	}()
+	defer n.caught()
 	fn()
+}
+
+// caught is deferred: it logs a panic of the application.
+func (n *notifier) caught() {
+	if v := recover(); v != nil {
+		n.log.Error("eio: hook or callback panicked", "panic", v, "stack", string(debug.Stack()))
+	}
 }
 
 // wait returns when nothing is left to do.

@@ -53,7 +53,7 @@ func (s *Session) observe(p codec.Packet) {
 		return
 	}
 	if h.Packet != nil {
-		h.Packet(s, p)
+		s.srv.notes.call(func() { h.Packet(s, p) })
 	}
 	beat := codec.Pong
 	if s.v3 {
@@ -72,7 +72,7 @@ func (s *Session) created(f *pool.Frame) {
 			if !binary {
 				p.Data = data[1:]
 			}
-			h.PacketCreate(s, p)
+			s.srv.notes.call(func() { h.PacketCreate(s, p) }) // somebody's locks may be held
 		}
 	}
 }
@@ -82,10 +82,10 @@ func (s *Session) happened(do action) {
 	h := s.srv.cfg.Hooks
 	if h.PacketCreate != nil {
 		if do.has(doPing) {
-			h.PacketCreate(s, codec.Packet{Type: codec.Ping})
+			s.srv.notes.call(func() { h.PacketCreate(s, codec.Packet{Type: codec.Ping}) })
 		}
 		if do.has(doPong) {
-			h.PacketCreate(s, codec.Packet{Type: codec.Pong})
+			s.srv.notes.call(func() { h.PacketCreate(s, codec.Packet{Type: codec.Pong}) })
 		}
 	}
 	if do.has(doProbe) && h.Upgrading != nil {

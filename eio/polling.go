@@ -40,8 +40,7 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, q *query) {
 		}
 		body := s.takeLocked(out, reply)
 		s.finish(e)
-		s.srv.writePayload(w, r, body, out.script, false)
-		s.drained(body.packets)
+		s.answerPoll(w, r, body, out.script)
 		return
 	}
 	p := &park{woken: make(chan struct{})}
@@ -78,7 +77,20 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, q *query) {
 	}
 	body := s.takeLocked(out, p.reply)
 	s.mu.Unlock()
-	s.srv.writePayload(w, r, body, out.script, false)
+	s.answerPoll(w, r, body, out.script)
+}
+
+// answerPoll writes the answer to a poll. If a hook panics meanwhile, or the writer of a
+// middleware, the packets are lost and the session with them. It takes body.
+func (s *Session) answerPoll(w http.ResponseWriter, r *http.Request, body payload, script string) {
+	answered := false
+	defer func() {
+		if !answered {
+			s.lose(TransportError, ErrPollAborted)
+		}
+	}()
+	s.srv.writePayload(w, r, body, script, false)
+	answered = true
 	s.drained(body.packets)
 }
 
@@ -125,18 +137,24 @@ func (s *Session) refusePolling(w http.ResponseWriter, r *http.Request, q *query
 // writePayload sends a polling payload, as a script if script is not empty. It takes
 // body.
 func (srv *Server) writePayload(w http.ResponseWriter, r *http.Request, body payload, script string, initial bool) {
+	taken := false
+	defer func() {
+		if !taken { // also when a hook panics
+			body.Release()
+		}
+	}()
 	if script != "" {
 		body.gather()
 		body.Buf = newScript(script, body.Buf)
 	}
 	srv.pollingHeaders(w.Header(), r, initial)
 	if body.frames != nil {
+		taken = true
 		body.send(srv, w, r)
 		return
 	}
 	body.Buf = srv.compressed(w, r, body)
 	writeBody(w, http.StatusOK, body.contentType(), body.B)
-	body.Release()
 }
 
 // pollingHeaders sets the headers common to all successful polling responses

@@ -36,6 +36,15 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request, q *query) {
 	s.mu.Unlock()
 
 	var body *pool.Buf
+	ended := false
+	defer func() {
+		if body != nil {
+			body.Release()
+		}
+		if !ended {
+			s.abandonPost(p)
+		}
+	}()
 	err := ErrInvalidContent
 	octets := isOctetStream(r)
 	if !octets || s.v3 {
@@ -54,8 +63,21 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request, q *query) {
 	if err == nil {
 		s.receive(r.Context(), p, s.read(body.B, octets, out.script != ""))
 		body.Release()
+		body = nil
 	}
+	ended = true
 	s.endPost(w, r, p, err)
+}
+
+// abandonPost ends a session whose POST was ended by a panic: of the application's Handler, which
+// ends a session on WebSocket, too, or of a body that a middleware has put in.
+func (s *Session) abandonPost(p *post) {
+	s.mu.Lock()
+	p.unblock = nil
+	if s.out != nil {
+		s.out.post = nil
+	}
+	s.finish(s.m.posted(ErrPostAborted))
 }
 
 // endPost closes the books on a POST and then answers it: the client may send
@@ -192,6 +214,12 @@ func readBody(r *http.Request, limit int) (*pool.Buf, error) {
 		first = min(r.ContentLength, 64<<10) + 1
 	}
 	b := pool.Get(int(first))
+	read := false
+	defer func() {
+		if !read { // also when a body that is not net/http's panics
+			b.Release()
+		}
+	}()
 	for {
 		if len(b.B) == cap(b.B) {
 			b.Grow(1)
@@ -201,13 +229,11 @@ func readBody(r *http.Request, limit int) (*pool.Buf, error) {
 		b.B = b.B[:len(b.B)+n]
 		switch {
 		case len(b.B) > limit:
-			size := int64(len(b.B))
-			b.Release()
-			return nil, &SizeError{Size: size, Limit: limit}
+			return nil, &SizeError{Size: int64(len(b.B)), Limit: limit}
 		case err == io.EOF:
+			read = true
 			return b, nil
 		case err != nil:
-			b.Release()
 			return nil, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -294,8 +295,13 @@ func (srv *Server) create(r *http.Request, t Transport, hs *Handshake, c *checke
 	if !srv.sessions.reserve(srv.cfg.MaxConns) {
 		return nil, &failure{code: CodeTooManySessions}
 	}
+	taken := false
+	defer func() {
+		if !taken { // also when GenerateID or SessionContext panics
+			srv.sessions.cancel()
+		}
+	}()
 	idFailure := func(err error) (*Session, *failure) {
-		srv.sessions.cancel()
 		return nil, &failure{code: CodeBadRequest, context: ErrorContext{Name: "ID_GENERATION_ERROR"}, err: err}
 	}
 	id := ""
@@ -318,22 +324,38 @@ func (srv *Server) create(r *http.Request, t Transport, hs *Handshake, c *checke
 	s := newSession(srv, id, t, hs, &c.query)
 	if !srv.sessions.add(s) {
 		if srv.down.Load() {
-			srv.sessions.cancel()
 			return nil, &failure{code: CodeShuttingDown}
 		}
 		return idFailure(errors.New("eio: session id exists already"))
 	}
+	taken = true
 	c.lease.enter(s)
 	c.lease = lease{}
 	srv.stats.opened(t)
 	return s, nil
 }
 
-// open tells the application of s. It ends the busy state that s was made with.
+// open tells the application of s. It ends the busy state that s was made with. If the
+// application panics the session is over.
 func (srv *Server) open(s *Session) {
 	defer s.vacate()
 	s.mu.Lock()
 	s.armLocked()
 	s.mu.Unlock()
+	opened := false
+	defer func() {
+		if !opened {
+			s.Discard(ForcedClose)
+		}
+	}()
+	defer srv.caught()
 	srv.handler.Open(s)
+	opened = true
+}
+
+// caught is deferred: it logs a panic of the application's Handler.
+func (srv *Server) caught() {
+	if v := recover(); v != nil {
+		srv.log.Error("eio: handler panicked", "panic", v, "stack", string(debug.Stack()))
+	}
 }

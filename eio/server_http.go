@@ -99,6 +99,12 @@ func (srv *Server) servePollingHandshake(w http.ResponseWriter, r *http.Request,
 		return
 	}
 	srv.open(s)
+	answered := false
+	defer func() {
+		if !answered { // a header hook has panicked: the client does not know its session
+			s.Discard(TransportError)
+		}
+	}()
 
 	if srv.cfg.Cookie != nil {
 		http.SetCookie(w, srv.cfg.Cookie.http(s.id))
@@ -113,10 +119,13 @@ func (srv *Server) servePollingHandshake(w http.ResponseWriter, r *http.Request,
 	if f := srv.initialFrame(); f != nil {
 		frames = append(frames, f)
 	}
+	defer func() {
+		for _, f := range frames {
+			f.Release()
+		}
+	}()
 	srv.writePayload(w, r, newPayload(formOf(q.v3(), q.base64 || q.script), frames...), script, true)
-	for _, f := range frames {
-		f.Release()
-	}
+	answered = true
 }
 
 // callHeaderHooks lets the application change the headers of a response.

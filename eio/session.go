@@ -219,6 +219,7 @@ func (s *Session) finish(e effect) {
 // tell makes the Handler.Close call.
 func (s *Session) tell(end *ending) {
 	defer s.srv.sessions.told()
+	defer s.srv.caught()
 	s.srv.handler.Close(s, end.reason, end.err)
 }
 

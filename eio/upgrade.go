@@ -33,7 +33,14 @@ func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, c *check
 			return
 		}
 	}
+	hooked := false
+	defer func() {
+		if !hooked && begin { // a hook has panicked
+			srv.abandon(s)
+		}
+	}()
 	srv.callHeaderHooks(w.Header(), r, begin)
+	hooked = true
 
 	nc, brw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -75,7 +82,14 @@ func (srv *Server) beginWebSocket(nc net.Conn, carry []byte, head *pool.Buf, s *
 		srv.abandon(s)
 		return
 	}
+	adopted := false
+	defer func() {
+		if !adopted { // Open has called runtime.Goexit
+			nc.Close()
+		}
+	}()
 	srv.open(s) // what it sends waits for attach
+	adopted = true
 	c, err := srv.engine.Adopt(nc, carry, (*wsConn)(s))
 	if err != nil {
 		s.lose(TransportError, err)

@@ -36,7 +36,13 @@ func (h *wsConn) Data(c *engine.Conn, p []byte) (used int) {
 	}
 	s.occupyLocked()
 	s.mu.Unlock()
-	defer s.vacate()
+	var held *pool.Buf // of the message that is being handled
+	defer func() {
+		if held != nil { // the application has panicked
+			held.Release()
+		}
+		s.vacate()
+	}()
 
 	for used < len(p) {
 		if s.paused.Load() && s.pauseConn(c) {
@@ -51,7 +57,9 @@ func (h *wsConn) Data(c *engine.Conn, p []byte) (used int) {
 			return used
 		}
 		used += n
+		held = m.buf
 		alive := s.message(c, &m)
+		held = nil
 		m.release()
 		if !alive {
 			return used + goodbye(c, h, p[used:], false)

@@ -3,6 +3,7 @@ package engine
 import (
 	"net"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/epio-go/epio/pool"
@@ -115,8 +116,16 @@ func (c *Conn) finish() {
 	err := c.closeErr
 	c.mu.Unlock()
 	c.e.unregister(c)
+	defer c.e.leave()
+	defer c.caught()
 	c.h.Closed(c, err)
-	c.e.leave()
+}
+
+// caught is deferred: it logs the panic of a handler that nothing else can be done about.
+func (c *Conn) caught() {
+	if v := recover(); v != nil {
+		c.e.log.Error("engine: handler panicked", "panic", v, "stack", string(debug.Stack()))
+	}
 }
 
 // forget is the end of a detached connection, from the engine's point of view.

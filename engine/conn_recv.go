@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -128,18 +129,30 @@ func (c *Conn) checkKept() {
 	}
 }
 
+// errGoexit stands for the panic of a handler that has called runtime.Goexit.
+var errGoexit = errors.New("runtime.Goexit called")
+
 // show calls Data, again as long as Data replaces the handler, and returns how
 // many bytes were consumed.
 func (c *Conn) show(p []byte) (used int) {
 	if !c.reading() {
 		return 0
 	}
+	returned := false
 	defer func() {
-		if r := recover(); r != nil {
-			c.e.log.Error("engine: handler panicked", "panic", r, "stack", string(debug.Stack()))
-			c.Close(fmt.Errorf("engine: handler panicked: %v", r))
-			used = len(p)
+		if returned {
+			return
 		}
+		used = len(p)
+		if v := recover(); v != nil {
+			c.e.log.Error("engine: handler panicked", "panic", v, "stack", string(debug.Stack()))
+			c.Close(fmt.Errorf("engine: handler panicked: %v", v))
+			return
+		}
+		// runtime.Goexit, which goes on: whoever runs Data ends the connection when it sees
+		// that. (Netpoll closes it by itself, and must not be told to.)
+		c.e.log.Error("engine: handler panicked", "panic", errGoexit, "stack", string(debug.Stack()))
+		c.gone(fmt.Errorf("engine: handler panicked: %w", errGoexit))
 	}()
 	for {
 		h := c.h
@@ -149,6 +162,7 @@ func (c *Conn) show(p []byte) (used int) {
 		}
 		used += n
 		if c.h == h || used == len(p) || !c.reading() {
+			returned = true
 			return used
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"github.com/epio-go/epio/internal/safelog"
 )
 
 // DefaultSendBuffer is the number of bytes a connection may have queued when
@@ -123,13 +125,10 @@ func New(o Options) *Engine {
 	}
 	e := &Engine{
 		opts:      o,
-		log:       o.Logger,
+		log:       safelog.New(o.Logger),
 		wheel:     NewWheel(),
 		done:      make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
-	}
-	if e.log == nil {
-		e.log = slog.New(slog.DiscardHandler)
 	}
 	e.idle.L = &e.mu
 	if !o.Portable {

@@ -40,7 +40,8 @@ type epollLoop struct {
 	ended chan struct{}
 
 	// owned by run
-	buf []byte
+	buf    []byte
+	served *epollConn // whose event is being handled
 
 	mu    sync.Mutex
 	conns map[int32]*epollConn // guarded by mu; by descriptor
@@ -115,11 +116,11 @@ func (r *epoller) start(fd int, remote netip.AddrPort, carry []byte, accept func
 		c.forget()
 		return nil, nil
 	}
+	defer c.release() // also when Data calls runtime.Goexit
 	if len(carry) > 0 {
 		c.kept = pool.Copy(carry)
 		c.redeliver()
 	}
-	c.release()
 	return &c.Conn, nil
 }
 
@@ -144,9 +145,22 @@ func newEpollLoop() (*epollLoop, error) {
 	return l, nil
 }
 
+// exited is deferred by run: if Data has called runtime.Goexit (as testing.T.FailNow does), it
+// ends that connection, which is closed already, and has another goroutine go on with the rest.
+func (l *epollLoop) exited() {
+	c := l.served
+	if c == nil {
+		close(l.ended)
+		return
+	}
+	l.served = nil
+	c.release()
+	go l.run() // events that were not handled are reported again
+}
+
 // run is the loop's goroutine. It ends when the set is closed.
 func (l *epollLoop) run() {
-	defer close(l.ended)
+	defer l.exited()
 	raw, err := l.file.SyscallConn()
 	if err != nil {
 		return // closed already
@@ -171,7 +185,9 @@ func (l *epollLoop) run() {
 			// An event may be older than the connection that has the
 			// descriptor now: then it finds nothing to do.
 			if c != nil {
+				l.served = c
 				c.ready(events[i].Events)
+				l.served = nil
 				conns[i] = nil
 			}
 		}
@@ -326,7 +342,16 @@ func (c *epollConn) resume() {
 	}
 	c.reading = true
 	c.mu.Unlock()
-	go c.release() // shows what is kept
+	go func() {
+		done := false
+		defer func() {
+			if !done { // Data has called runtime.Goexit: the connection is closed by now
+				c.release()
+			}
+		}()
+		c.release() // shows what is kept
+		done = true
+	}()
 }
 
 func (c *epollConn) close() {

@@ -113,6 +113,17 @@ func (r *netpoller) start(fd int, remote netip.AddrPort, carry []byte, accept fu
 // unless that paused or ended the connection, it registers the descriptor with a
 // poller. mode must be busy.
 func (c *netpollConn) attach() {
+	done := false
+	defer func() {
+		if !done { // Data has called runtime.Goexit: the connection is closed by now
+			c.attachNow()
+		}
+	}()
+	c.attachNow()
+	done = true
+}
+
+func (c *netpollConn) attachNow() {
 	c.redeliver()
 	var buf *pool.Buf // taken for as long as there is input
 	defer func() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"sync/atomic"
 
 	"github.com/epio-go/epio/pool"
@@ -50,7 +51,7 @@ func (c *netConn) read() {
 	defer buf.Release()
 	p := buf.B[:cap(buf.B)]
 	for c.waitReading() {
-		n, err := c.nc.Read(p)
+		n, err := c.tryRead(p)
 		if n > 0 {
 			c.deliver(p[:n])
 		}
@@ -94,7 +95,7 @@ func (c *netConn) end() {
 		d.ready(c.nc, rest, nil)
 		return
 	}
-	c.nc.Close()
+	c.closeNet()
 	c.settle()
 	c.finish()
 }
@@ -112,13 +113,43 @@ func (c *netConn) resume() { c.wakeReader() }
 // own because closing a TLS connection may wait for its peer.
 func (c *netConn) close() {
 	c.wakeReader()
-	go c.nc.Close()
+	go c.closeNet()
+}
+
+// closeNet is nc.Close, see tryRead.
+func (c *netConn) closeNet() {
+	defer c.caught()
+	c.nc.Close()
+}
+
+// tryRead is nc.Read. That may be code of the application: what wraps its listener's
+// connections. On net/http's goroutines a panic of it would not end the process either.
+func (c *netConn) tryRead(p []byte) (n int, err error) {
+	defer c.broken(&err)
+	return c.nc.Read(p)
+}
+
+// tryWrite is writeAll in the same way.
+func (c *netConn) tryWrite(bufs [][]byte) (n int, err error) {
+	defer c.broken(&err)
+	return writeAll(c.nc, bufs)
+}
+
+// broken is deferred: a panic becomes *err, which ends the connection.
+func (c *netConn) broken(err *error) {
+	if v := recover(); v != nil {
+		c.e.log.Error("engine: connection panicked", "panic", v, "stack", string(debug.Stack()))
+		*err = fmt.Errorf("engine: connection panicked: %v", v)
+	}
 }
 
 // shutdown is called by the writer or by CloseAfterFlush.
 func (c *netConn) shutdown() {
 	if cw, ok := c.nc.(interface{ CloseWrite() error }); ok {
-		go cw.CloseWrite()
+		go func() {
+			defer c.caught()
+			cw.CloseWrite()
+		}()
 	}
 }
 
@@ -141,12 +172,12 @@ func (c *netConn) drain() {
 		c.mu.Lock()
 		n := c.queue.gather(bufs[:])
 		c.mu.Unlock()
-		sent, err := writeAll(c.nc, bufs[:n])
+		sent, err := c.tryWrite(bufs[:n])
 		clear(bufs[:n])
 		if err != nil {
 			c.gone(fmt.Errorf("engine: write: %w", err))
 			c.wakeReader()
-			go c.nc.Close() // a blocked TLS peer must not keep the writer
+			go c.closeNet() // a blocked TLS peer must not keep the writer
 		}
 		c.mu.Lock()
 		more, shut := c.wroteLocked(sent)

@@ -18,13 +18,22 @@ const (
 	wheelShards = 4
 )
 
+// A wheel that is late by stall takes the process for one that was stopped (SIGSTOP, a virtual
+// machine that was paused). What its timers wait for may have come meanwhile and be in the
+// kernel's buffers, so they are held back for grace, in which it can be read. On a machine that
+// has too much to do this makes them later still, which is right: it reads late, too.
+const (
+	stall = 100 * time.Millisecond
+	grace = 250 * time.Millisecond
+)
+
 // MaxDelay is the longest delay a timer can have. Longer ones are cut.
 const MaxDelay = (wheelSlots - 2) << (wheelLevels - 1) * tick
 
 // Expirer is told when a timer is due.
 type Expirer interface {
 	// Expire is called once per Reset, on a goroutine of the wheel's, under no
-	// lock. It should return soon: timers of the same shard wait for it.
+	// lock. It should return soon: timers of the same shard wait for it. It must not panic.
 	Expire(t *Timer)
 }
 
@@ -47,6 +56,7 @@ type wheelShard struct {
 	stopped bool
 	runtime *time.Timer
 	wakeAt  int64 // tick the runtime timer is set to; 0 = not set
+	excused bool  // the runtime timer was late by stall, and is set to grace
 	base    int64 // every slot before this tick is empty
 }
 
@@ -197,8 +207,24 @@ func (s *wheelShard) run() {
 		s.mu.Unlock()
 		return
 	}
+	if late := s.w.Now() - time.Duration(s.wakeAt)*tick; s.wakeAt != 0 && late > stall && !s.excused {
+		s.excused = true
+		s.runtime.Reset(grace)
+		s.mu.Unlock()
+		return
+	}
+	s.excused = false
 	s.running = true
 	s.wakeAt = 0
+	calling := false
+	defer func() {
+		if calling { // Expire has called runtime.Goexit: the other timers go on
+			s.mu.Lock()
+			s.running = false
+			s.mu.Unlock()
+			go s.run()
+		}
+	}()
 	for {
 		next := s.collect(int64(s.w.Now() / tick))
 		if s.due.head == nil || s.stopped {
@@ -213,7 +239,9 @@ func (s *wheelShard) run() {
 			s.unlink(t)
 			e := t.e
 			s.mu.Unlock()
+			calling = true
 			e.Expire(t)
+			calling = false
 			s.mu.Lock()
 		}
 	}

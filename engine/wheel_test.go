@@ -448,3 +448,39 @@ func TestWheelConcurrent(t *testing.T) {
 		t.Errorf("%d timers fired %d times", len(racers), n)
 	}
 }
+
+// A timer that is late, because the process was stopped, gives what it waits for the time to be
+// read: whoever stops it then in time is in time.
+func TestWheelAfterStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWheel()
+		defer w.Stop()
+		var fired atomic.Int64
+		x := funcExpirer(func(*Timer) { fired.Add(1) })
+		var timers [2 * wheelShards]Timer
+		for i := range timers {
+			timers[i].Init(w, x)
+			timers[i].Reset(time.Second)
+		}
+		w.start = w.start.Add(-time.Minute) // nothing has run for that long
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if fired.Load() > 0 {
+			t.Fatalf("%d timers fired at once", fired.Load())
+		}
+		for i := range wheelShards {
+			timers[i].Stop()
+		}
+		time.Sleep(grace)
+		synctest.Wait()
+		if fired.Load() != wheelShards {
+			t.Errorf("%d timers fired, want %d", fired.Load(), wheelShards)
+		}
+		timers[0].Reset(w.Now() + time.Second)
+		time.Sleep(time.Second + 20*time.Millisecond)
+		synctest.Wait()
+		if fired.Load() != wheelShards+1 {
+			t.Error("the next timer is late")
+		}
+	})
+}

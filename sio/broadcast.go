@@ -102,6 +102,7 @@ func (s *Socket) sendVolatile(f *pool.Frame) error {
 func (n *Namespace) encode(event string, id int64, args []any, flags adapter.Flags, p FullPolicy) (*pool.Frame, error) {
 	f, err := n.srv.cfg.Parser.EncodeEvent(n.name, id, event, args)
 	if err != nil {
+		n.srv.unencoded(event, n.name, err)
 		return nil, &EncodeError{Event: event, Err: err}
 	}
 	n.srv.warnAttachments(event, f)
@@ -164,6 +165,7 @@ func (t *Target) spread(event string, args []any) (full int, err error) {
 	}
 	b.observe(err)
 	if err != nil {
+		t.ns.srv.unencoded(event, t.ns.name, err)
 		err = &PublishError{Event: event, Err: err}
 	}
 	if b.policy == ReportWhenFull && !t.strict {

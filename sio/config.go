@@ -10,6 +10,7 @@ import (
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/codec"
 	"github.com/epio-go/epio/eio"
+	"github.com/epio-go/epio/internal/safelog"
 )
 
 // Defaults of Config.
@@ -143,6 +144,7 @@ func (c Config) normalize() (Config, error) {
 			bad(field, "%v is negative", *d)
 		}
 	}
+	c.Logger = safelog.New(c.Logger)
 	if c.Engine.Path == "" {
 		c.Engine.Path = DefaultPath
 	}
@@ -194,9 +196,6 @@ func (c Config) normalize() (Config, error) {
 		positive("Recovery.LogBytes", &r.LogBytes, DefaultLogBytes)
 		positive("Recovery.Sessions", &r.Sessions, DefaultSessions)
 		c.Recovery = &r
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c, errors.Join(errs...)
 }

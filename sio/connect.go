@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/epio-go/epio/eio"
 	"github.com/epio-go/epio/engine"
@@ -37,20 +38,44 @@ func (h *Handshake) Engine() *eio.Handshake { return h.s.c.sess.Handshake() }
 // connect is the connect job: it finds the namespace, runs the middlewares, and
 // answers. It runs on the socket's goroutine before any of its events.
 func (s *Socket) connect() {
-	srv := s.c.srv
-	start := srv.connectStart()
-	if s.ns == nil {
-		err := protected(func() error {
-			if s.ns = srv.resolve(s.Context(), s); s.ns == nil {
-				return errNoNamespace
-			}
-			return nil
-		})
+	defer s.c.handled(authSize(s.auth))
+	start := s.c.srv.connectStart()
+	attempt(s.tryConnect, func(err error) {
 		if err != nil {
-			s.refuse(err)
-			s.connectEnd(start, err)
+			s.notConnected(start, err)
 			return
 		}
+		s.admitted = true
+		s.c.joined()
+		s.connectEnd(start, nil)
+		attempt(s.connectHandlers, func(err error) {
+			if err == nil {
+				return
+			}
+			s.faulted("connect handler", err)
+			s.report(&EventError{Event: "connect", Err: err})
+			s.Disconnect(false)
+		})
+	})
+}
+
+func (s *Socket) connectHandlers() error {
+	for _, fn := range s.ns.tbl.load().connect.fns {
+		if err := fn(s.Context(), s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tryConnect is the connect job up to its answer.
+func (s *Socket) tryConnect() error {
+	if s.ns == nil {
+		ns := s.c.srv.resolve(s.Context(), s)
+		if ns == nil {
+			return errNoNamespace
+		}
+		s.ns = ns
 		s.c.mu.Lock()
 		s.nsp = s.ns.name // one string for all sockets; look-ups read it meanwhile
 		s.c.mu.Unlock()
@@ -60,26 +85,22 @@ func (s *Socket) connect() {
 	if err == nil && !back {
 		err = s.connectNew()
 	}
-	if err != nil {
-		s.refuse(err)
-		s.connectEnd(start, err)
-		s.detach()
-		if s.resume != nil {
-			s.ns.rec.free(s, s.resume.pid)
-		}
-		srv.releaseNamespace(s.ns)
-		return
+	return err
+}
+
+// notConnected is the end of a connect job that has failed.
+func (s *Socket) notConnected(start time.Time, err error) {
+	s.refuse(err)
+	if s.ns != nil {
+		defer s.c.srv.releaseNamespace(s.ns)
+		defer func() {
+			s.detach()
+			if s.resume != nil {
+				s.ns.rec.free(s, s.resume.pid)
+			}
+		}()
 	}
-	s.admitted = true
-	s.c.joined()
-	s.connectEnd(start, nil)
-	for _, fn := range s.ns.tbl.load().connect.fns {
-		if err := s.protect("connect handler", func() error { return fn(s.Context(), s) }); err != nil {
-			s.report(&EventError{Event: "connect", Err: err})
-			s.Disconnect(false)
-			return
-		}
-	}
+	s.connectEnd(start, err)
 }
 
 // connectNew connects the socket of a client that starts afresh.
@@ -193,6 +214,7 @@ func (s *Socket) refuse(err error) {
 	}
 	f, encErr := s.encodeRefusal(text, data)
 	if encErr != nil {
+		s.c.srv.unencoded("connect_error", s.nsp, encErr)
 		log.Error("sio: data of a connect error cannot be encoded", "namespace", s.nsp, "err", encErr)
 		f, encErr = s.encodeRefusal(text, nil)
 	}

@@ -11,7 +11,7 @@ type EncodeError struct {
 	// Event is the event's name; empty for an acknowledgement.
 	Event string
 	// Err is what the encoder reported: ErrReservedEvent, codec.ErrValueTooDeep, an error
-	// of an argument's own MarshalJSON, and so on.
+	// of an argument's own MarshalJSON, a *codec.PanicError if that panicked, and so on.
 	Err error
 }
 

@@ -71,12 +71,12 @@ func TestLoggingIsDocumented(t *testing.T) {
 	}
 }
 
-// composed returns the messages that protect makes of its argument.
+// composed returns the messages that protect and faulted make of their argument.
 func composed(t *testing.T) (all []string) {
 	t.Helper()
 	files, err := filepath.Glob("*.go")
 	must(t, err)
-	call := regexp.MustCompile(`\.protect\("([^"]+)"`)
+	call := regexp.MustCompile(`\.(?:protect|faulted)\("([^"]+)"`)
 	for _, name := range files {
 		b, err := os.ReadFile(name)
 		must(t, err)

@@ -88,6 +88,7 @@ func (m *Message) Ack(args ...any) error {
 	}
 	f, err := m.s.ns.srv.cfg.Parser.EncodeAck(m.s.name(), m.in.ID, args)
 	if err != nil {
+		m.s.c.srv.unencoded(m.Event(), m.s.nsp, err)
 		return &EncodeError{Err: err} // not answered yet
 	}
 	if m.answered().Swap(true) {

@@ -37,20 +37,24 @@ func (srv *Server) Of(name string) *Namespace {
 			return match(name)
 		})
 	}
-	srv.mu.Lock()
-	ns := (*srv.names.Load())[name]
-	made := ns == nil
-	if made {
-		ns = srv.addLocked(&Namespace{name: name, tbl: new(handlerTable)})
-	}
-	ns.users++ // never removed, should it be a child
-	srv.mu.Unlock()
+	ns, made := srv.keep(name)
 	if made {
 		ns.ready()
 	} else {
 		ns.connectedAdapter()
 	}
 	return ns
+}
+
+// keep returns the namespace, made if need be, which is never removed then, should it be a child.
+func (srv *Server) keep(name string) (ns *Namespace, made bool) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock() // survives a panicking Config.Adapter
+	if ns = (*srv.names.Load())[name]; ns == nil {
+		ns, made = srv.addLocked(&Namespace{name: name, tbl: new(handlerTable)}), true
+	}
+	ns.users++
+	return ns, made
 }
 
 func slashed(name string) string {
@@ -220,7 +224,7 @@ func (srv *Server) retire(ns *Namespace, done chan struct{}) {
 func (srv *Server) closeAdapter(ctx context.Context, ns *Namespace) {
 	a := ns.connectedAdapter()
 	ns.closed.Do(func() {
-		if err := a.Close(ctx); err != nil {
+		if err := protected(func() error { return a.Close(ctx) }); err != nil {
 			srv.log.Warn("sio: adapter not closed cleanly", "namespace", ns.name, "err", err)
 		}
 	})
@@ -311,7 +315,11 @@ func (n *Namespace) ready() {
 		for _, fn := range n.srv.root.tbl.load().created.fns {
 			if err := protected(func() error { fn(n); return nil }); err != nil {
 				n.srv.counts.panics.Add(1)
-				n.srv.log.Error("sio: namespace hook failed", "namespace", n.name, "err", err)
+				attrs := []any{"namespace", n.name, "err", err}
+				if p, ok := errors.AsType[*PanicError](err); ok {
+					attrs = append(attrs, "stack", string(p.Stack))
+				}
+				n.srv.log.Error("sio: namespace hook failed", attrs...)
 			}
 		}
 	})

@@ -54,14 +54,19 @@ type Hooks struct {
 	Throttle func(s *Socket, events int)
 
 	// Panic is told of every panic in user code that a socket had run: where is "handler",
-	// "connect middleware", "connect handler", "disconnect handler", "outgoing handler", "error hook" or "flow hook".
+	// "connect middleware", "connect handler", "disconnect handler", "outgoing handler", "error hook", "flow hook", or "socket" for
+	// code that should have none, that of an adapter for example.
 	Panic func(s *Socket, where string, err *PanicError)
 }
 
 // observe runs a hook.
 func (srv *Server) observe(name string, fn func()) {
 	if err := protected(func() error { fn(); return nil }); err != nil {
-		srv.log.Error("sio: hook failed", "hook", name, "err", err)
+		attrs := []any{"hook", name, "err", err}
+		if p, ok := errors.AsType[*PanicError](err); ok {
+			attrs = append(attrs, "stack", string(p.Stack))
+		}
+		srv.log.Error("sio: hook failed", attrs...)
 	}
 }
 
@@ -76,11 +81,19 @@ func (s *Socket) observed(ctx context.Context, m *Message, h *Hooks) {
 		})
 	}
 	start := time.Now()
-	err := s.run(ctx, m)
-	if h.EventEnd != nil {
-		took := time.Since(start)
-		srv.observe("EventEnd", func() { h.EventEnd(ctx, s, m, took, err) })
-	}
+	var err error
+	done := false
+	defer func() {
+		if !done {
+			err = exited()
+		}
+		if h.EventEnd != nil {
+			took := time.Since(start)
+			srv.observe("EventEnd", func() { h.EventEnd(ctx, s, m, took, err) })
+		}
+	}()
+	err = s.run(ctx, m)
+	done = true
 }
 
 // connectStart returns when an attempt to join began, if that matters.

@@ -69,15 +69,25 @@ const turn = 64
 // running and counted the socket as busy. It reports whether the socket wants
 // another turn; otherwise there was nothing left to do.
 func (s *Socket) serve() (more bool) {
+	var e *event // being handled
+	done := false
 	defer func() {
-		if !more {
+		if !done {
+			s.interrupted(e, recover())
+		} else if !more {
 			s.c.srv.busy.done()
 		}
 	}()
+	more = s.serveTurn(&e)
+	done = true
+	return more
+}
+
+// serveTurn is serve, which is told of the event that is being handled.
+func (s *Socket) serveTurn(handling **event) (more bool) {
 	if !s.begun {
 		s.begun = true
 		s.connect()
-		s.c.handled(authSize(s.auth))
 	}
 	for range turn {
 		s.mu.Lock()
@@ -87,10 +97,7 @@ func (s *Socket) serve() (more bool) {
 				s.ended = true
 				leaving := s.leaving
 				s.mu.Unlock()
-				s.end()
-				if leaving {
-					s.c.handled(0)
-				}
+				s.end(leaving)
 				continue
 			}
 			s.running = false
@@ -101,7 +108,9 @@ func (s *Socket) serve() (more bool) {
 			s.tail = nil
 		}
 		s.mu.Unlock()
+		*handling = e
 		s.dispatch(e)
+		*handling = nil
 		size := e.size
 		e.recycle()
 		s.c.handled(size)
@@ -148,9 +157,14 @@ func (s *Socket) run(ctx context.Context, m *Message) (err error) {
 // handle calls h and deals with its failure.
 func (s *Socket) handle(ctx context.Context, h Handler, m *Message) error {
 	err := call(ctx, h, s, m)
-	if err == nil {
-		return nil
+	if err != nil {
+		s.failed(ctx, m, err)
 	}
+	return err
+}
+
+// failed deals with the failure of a handler.
+func (s *Socket) failed(ctx context.Context, m *Message, err error) {
 	attrs := []any{"event", string(m.in.Event()), "namespace", s.nsp, "id", s.id, "err", err}
 	level := slog.LevelWarn
 	if p, ok := errors.AsType[*PanicError](err); ok {
@@ -173,30 +187,42 @@ func (s *Socket) handle(ctx context.Context, h Handler, m *Message) error {
 		}
 	}
 	s.report(&EventError{Event: m.Event(), Err: err})
-	return err
 }
 
 // call runs h and turns a panic into an error.
 func call(ctx context.Context, h Handler, s *Socket, m *Message) (err error) {
 	defer recovered(&err)
-	return h.Handle(ctx, s, m)
+	if err = h.Handle(ctx, s, m); err != nil {
+		examine(err)
+	}
+	return err
 }
 
 // protect runs user code and logs its failure.
 func (s *Socket) protect(what string, fn func() error) error {
 	err := protected(fn)
 	if err != nil {
-		if p, ok := errors.AsType[*PanicError](err); ok {
-			s.panicked(what, p)
-		}
-		s.c.srv.log.Error("sio: "+what+" failed", "namespace", s.nsp, "id", s.id, "err", err)
+		s.faulted(what, err)
 	}
 	return err
 }
 
+// faulted counts and logs the failure of user code.
+func (s *Socket) faulted(what string, err error) {
+	attrs := []any{"namespace", s.nsp, "id", s.id, "err", err}
+	if p, ok := errors.AsType[*PanicError](err); ok {
+		s.panicked(what, p)
+		attrs = append(attrs, "stack", string(p.Stack))
+	}
+	s.c.srv.log.Error("sio: "+what+" failed", attrs...)
+}
+
 func protected(fn func() error) (err error) {
 	defer recovered(&err)
-	return fn()
+	if err = fn(); err != nil {
+		examine(err)
+	}
+	return err
 }
 
 // recovered turns a panic into a PanicError in *err.

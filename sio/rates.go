@@ -165,6 +165,12 @@ func (c *client) throttle(at time.Duration) {
 
 // tellThrottled reports dropped events until there are no more.
 func (c *client) tellThrottled(s *Socket) {
+	done := false
+	defer func() {
+		if !done { // the hook has called runtime.Goexit
+			go c.tellThrottled(s)
+		}
+	}()
 	for {
 		c.mu.Lock()
 		n := c.limit.dropped
@@ -172,6 +178,7 @@ func (c *client) tellThrottled(s *Socket) {
 		c.limit.telling = n > 0
 		c.mu.Unlock()
 		if n == 0 {
+			done = true
 			return
 		}
 		c.srv.observe("Throttle", func() { c.srv.cfg.Hooks.Throttle(s, n) })

@@ -240,6 +240,7 @@ func (rec *recovery) retire(s *Socket, reason Reason) {
 	ctx, cancel := context.WithTimeout(s.c.srv.base, storeTime)
 	defer cancel()
 	if err := rec.a.PersistSession(ctx, session); err != nil {
+		s.c.srv.unencoded("", s.nsp, err)
 		s.c.srv.log.Warn("sio: session not stored", "namespace", s.nsp, "id", s.id, "err", err)
 	}
 }

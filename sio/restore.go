@@ -72,6 +72,12 @@ func (s *Socket) comeBack() (bool, error) {
 	if err := rec.claim(ctx, s, pid); err != nil {
 		return false, err
 	}
+	settled := false
+	defer func() {
+		if !settled { // the adapter has panicked, or a middleware has called runtime.Goexit
+			rec.free(s, pid)
+		}
+	}()
 	b, err := rec.take(ctx, s, pid, offset, given)
 	if err == nil {
 		s.id = b.session.SID
@@ -79,11 +85,13 @@ func (s *Socket) comeBack() (bool, error) {
 		s.SetData(b.session.Data)
 		err = b.run(ctx)
 		if err == nil || b.attached || errors.Is(err, ErrClosed) {
+			settled = true
 			s.recoverEnd(start, b.missed, err)
 			return err == nil, err
 		}
 	}
 	s.unrecovered(err)
+	settled = true
 	rec.free(s, pid)
 	s.id = id
 	s.setResume(fresh)
@@ -148,9 +156,26 @@ type comeback struct {
 func (b *comeback) run(ctx context.Context) error {
 	s := b.s
 	rec := s.ns.rec
+	done := false
+	defer func() {
+		if !done {
+			_ = b.failed(ctx, errUnanswered)
+		}
+	}()
+	err := b.tryRun(ctx, rec)
+	done = true
+	if err != nil {
+		return b.failed(ctx, err)
+	}
+	return nil
+}
+
+// tryRun is run, but for what becomes of the session when it fails.
+func (b *comeback) tryRun(ctx context.Context, rec *recovery) error {
+	s := b.s
 	if s.c.srv.cfg.Recovery.RunMiddlewares && len(s.ns.tbl.load().use.fns) > 0 {
 		if err := b.prepare(ctx); err != nil {
-			return b.failed(ctx, err)
+			return err
 		}
 	}
 	release := s.index().Hold()
@@ -164,10 +189,7 @@ func (b *comeback) run(ctx context.Context) error {
 		s.unrecovered(err)
 		err = errUnanswered
 	}
-	if err != nil {
-		return b.failed(ctx, err)
-	}
-	return nil
+	return err
 }
 
 // failed gives the session up, or back, and returns err.

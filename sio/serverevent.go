@@ -196,18 +196,32 @@ func (h *host) ServerEvent(event string, args []any, ack func(arg any)) {
 
 // serveServers handles the events of other servers until there are none.
 func (n *Namespace) serveServers() {
-	defer n.srv.busy.done()
 	q := &n.fromServers
+	var batch []*ServerEvent
+	done := false
+	defer func() {
+		if done {
+			n.srv.busy.done()
+			return
+		}
+		// A listener has called runtime.Goexit.
+		q.mu.Lock()
+		q.waiting = append(batch, q.waiting...)
+		q.mu.Unlock()
+		go n.serveServers()
+	}()
 	for {
 		q.mu.Lock()
-		batch := q.waiting
-		q.waiting = nil
+		batch, q.waiting = q.waiting, nil
 		q.running = len(batch) > 0
 		q.mu.Unlock()
 		if len(batch) == 0 {
+			done = true
 			return
 		}
-		for _, e := range batch {
+		for len(batch) > 0 {
+			e := batch[0]
+			batch = batch[1:]
 			n.handleServer(e)
 		}
 	}
@@ -218,10 +232,14 @@ func (n *Namespace) handleServer(e *ServerEvent) {
 	if entry == nil {
 		return // removed meanwhile
 	}
-	err := protected(func() error { return entry.fn(n.srv.life, e) })
-	if err == nil {
-		return
-	}
+	attempt(func() error { return entry.fn(n.srv.life, e) }, func(err error) {
+		if err != nil {
+			n.serverFailed(e, err)
+		}
+	})
+}
+
+func (n *Namespace) serverFailed(e *ServerEvent, err error) {
 	attrs := []any{"event", e.event, "namespace", n.name, "err", err}
 	level := slog.LevelWarn
 	if p, ok := errors.AsType[*PanicError](err); ok {

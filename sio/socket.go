@@ -345,18 +345,43 @@ func (s *Socket) depart(r Reason, tell bool) {
 	}
 }
 
-// end runs once, when a disconnected socket has handled its last event.
-func (s *Socket) end() {
+// end runs once, when a disconnected socket has handled its last event. leaving says that the
+// connection counts that, see client.leaving.
+func (s *Socket) end(leaving bool) {
+	if leaving {
+		defer s.c.handled(0)
+	}
 	if !s.admitted {
 		return // the connect job has cleaned up
 	}
 	s.mu.Lock()
 	r := s.reason
 	s.mu.Unlock()
-	s.disconnected(r)
-	if r == ForcedClose {
-		s.reportViolation()
-	}
+	attempt(func() error {
+		s.disconnected(r)
+		if r == ForcedClose {
+			s.reportViolation()
+		}
+		s.disconnectHandlers(r)
+		return nil
+	}, func(err error) {
+		if err != nil {
+			s.faulted("disconnect handler", err)
+		}
+		defer s.c.srv.releaseNamespace(s.ns)
+		defer func() {
+			s.detach()
+			if s.resume != nil {
+				s.ns.rec.free(s, s.resume.pid)
+			}
+		}()
+		if s.resume != nil {
+			s.ns.rec.retire(s, r)
+		}
+	})
+}
+
+func (s *Socket) disconnectHandlers(r Reason) {
 	for _, h := range [...]*handlers{s.ns.tbl.load(), s.ownHandlers()} {
 		for _, fn := range h.disconnect.fns {
 			if err := s.protect("disconnect handler", func() error { fn(s, r); return nil }); err != nil {
@@ -364,12 +389,4 @@ func (s *Socket) end() {
 			}
 		}
 	}
-	if s.resume != nil {
-		s.ns.rec.retire(s, r)
-	}
-	s.detach()
-	if s.resume != nil {
-		s.ns.rec.free(s, s.resume.pid)
-	}
-	s.c.srv.releaseNamespace(s.ns)
 }

@@ -123,11 +123,12 @@ func New(h adapter.Host, d Driver, c Config) *Adapter {
 	a := &Adapter{
 		host:     h,
 		nsp:      h.Namespace(),
-		x:        adapter.NewIndex(adapter.Config{}),
+		x:        adapter.NewIndex(adapter.Config{Logger: h.Logger()}),
 		driver:   d,
 		cfg:      c,
 		log:      h.Logger(),
 		fetching: make(chan struct{}, maxFetching),
+		members:  members{begun: time.Now()},
 	}
 	a.counter, _ = d.(Counter)
 	a.tails = a.ownTails()

@@ -15,13 +15,21 @@ type members struct {
 	seen map[string]time.Time // guarded by mu: the last message, by uid
 	left map[string]time.Time // guarded by mu: those that said goodbye, by uid, and when
 
-	last atomic.Int64 // when this server published last, in nanoseconds
+	begun time.Time    // immutable
+	last  atomic.Int64 // when this server published last, in nanoseconds since begun
 }
 
 // maxMembers bounds what a peer that changes its uid can do.
 const maxMembers = 10000
 
-func (m *members) published() { m.last.Store(time.Now().UnixNano()) }
+func (m *members) published() { m.last.Store(int64(time.Since(m.begun))) }
+
+// quiet returns how long this server has published nothing. It knows nothing of the wall
+// clock, which may be set back by more than the others wait for a heartbeat.
+func (m *members) quiet() time.Duration {
+	last := time.Duration(m.last.Load())
+	return time.Since(m.begun) - last
+}
 
 func (m *members) len() int {
 	m.mu.Lock()
@@ -105,8 +113,7 @@ func (a *Adapter) keepAlive(ctx context.Context) {
 			a.requests.gone(uid)
 		}
 		// A tick early rather than late: what is said is that it comes within the interval.
-		due := time.Unix(0, a.members.last.Load()).Add(a.cfg.HeartbeatInterval * 3 / 4)
-		if !time.Now().Before(due) {
+		if a.members.quiet() >= a.cfg.HeartbeatInterval*3/4 {
 			_ = a.send(&Message{Type: Heartbeat}) // fails only at the end, or when others wait, too
 		}
 	}

@@ -45,7 +45,8 @@ type conn struct {
 	ctx    context.Context
 	done   sync.WaitGroup
 
-	heard atomic.Int64 // when something came last, in nanoseconds
+	begun time.Time    // immutable
+	heard atomic.Int64 // when something came last, in nanoseconds since begun
 	busy  atomic.Bool  // a handler runs
 
 	mu      sync.Mutex
@@ -72,6 +73,7 @@ func newConn(from subscriber, sole bool, report func(error), moved func(topic)) 
 		stop:    stop,
 		topics:  make(map[topic]*subscription),
 		leaving: make(map[topic]chan struct{}),
+		begun:   time.Now(),
 	}
 	c.done.Go(c.run)
 	return c
@@ -227,7 +229,7 @@ func (c *conn) live() error {
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
 	ps := c.from.Subscribe(ctx)
-	c.heard.Store(time.Now().UnixNano())
+	c.hears()
 	var watch sync.WaitGroup
 	watch.Go(func() { c.watch(ctx, cancel, ps) })
 	defer watch.Wait()
@@ -250,13 +252,13 @@ func (c *conn) live() error {
 		if err != nil {
 			return err
 		}
-		c.heard.Store(time.Now().UnixNano())
+		c.hears()
 		switch m := m.(type) {
 		case *goredis.Message:
 			if h := c.handlerOf(m); h != nil {
 				c.busy.Store(true)
 				h(m.Channel, m.Payload)
-				c.heard.Store(time.Now().UnixNano())
+				c.hears()
 				c.busy.Store(false)
 			}
 		case *goredis.Subscription:
@@ -292,7 +294,7 @@ func (c *conn) watch(ctx context.Context, cancel func(), ps *goredis.PubSub) {
 		if c.busy.Load() {
 			continue // whoever does not read hears nothing
 		}
-		silent := time.Since(time.Unix(0, c.heard.Load()))
+		silent := c.silent()
 		switch {
 		case silent > deadAfter:
 			return
@@ -304,6 +306,16 @@ func (c *conn) watch(ctx context.Context, cancel func(), ps *goredis.PubSub) {
 			}
 		}
 	}
+}
+
+// hears notes that something came.
+func (c *conn) hears() { c.heard.Store(int64(time.Since(c.begun))) }
+
+// silent returns how long nothing has come. It knows nothing of the wall clock: a step of
+// that is no reason to give up a connection that works.
+func (c *conn) silent() time.Duration {
+	last := time.Duration(c.heard.Load())
+	return time.Since(c.begun) - last
 }
 
 func (c *conn) handlerOf(m *goredis.Message) handler {
