@@ -351,7 +351,7 @@ func (e *mpEncoder) method(v reflect.Value, p *mpPlan) (done bool, err error) {
 		if err != nil {
 			return true, err
 		}
-		if len(out) < from || &out[0] != &e.b[0] && !bytes.Equal(out[:from], e.b) {
+		if len(out) < from || from > 0 && &out[0] != &e.b[0] && !bytes.Equal(out[:from], e.b) {
 			return true, errNotMsgpack // it has not appended
 		}
 		e.b = out
