@@ -453,10 +453,7 @@ func mpAppendFloat(dst []byte, f float64) []byte {
 // 0.10000000149011612.
 func mpShortest(f float64) float64 {
 	var tmp [32]byte
-	g, err := strconv.ParseFloat(string(strconv.AppendFloat(tmp[:0], f, 'g', -1, 32)), 64)
-	if err != nil {
-		return f
-	}
+	g, _ := strconv.ParseFloat(string(strconv.AppendFloat(tmp[:0], f, 'g', -1, 32)), 64) // it is a number
 	return g
 }
 
