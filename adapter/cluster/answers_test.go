@@ -41,6 +41,48 @@ func TestAnswersOfAServerThatLeaves(t *testing.T) {
 	})
 }
 
+// Of one server one answer counts, and of those that were not asked none. The last to answer ends the wait.
+func TestAnswersOfWhoWasAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker()
+		a := start(t, &testHost{}, newBusDriver(b), cluster.Config{})
+		say(t, a, "x", cluster.Message{Type: cluster.Heartbeat})
+		say(t, a, "y", cluster.Message{Type: cluster.Heartbeat})
+		spy := newBusDriver(b)
+		b.set(spy, "all", true)
+		type result struct {
+			infos []adapter.SocketInfo
+			err   error
+		}
+		done := make(chan result, 1)
+		go func() {
+			infos, err := a.FetchSockets(t.Context(), adapter.Opts{})
+			done <- result{infos, err}
+		}()
+		synctest.Wait()
+		id := spied(t, spy)
+		answer := func(uid, socket string) {
+			say(t, a, uid, cluster.Message{Type: cluster.FetchSocketsResponse, RequestID: id, Sockets: []adapter.SocketInfo{{ID: socket}}})
+		}
+		answer("x", "x1")
+		answer("x", "x2")
+		answer("z", "z1") // came later, or never was a server
+		synctest.Wait()
+		if len(done) > 0 {
+			t.Fatalf("done before y has answered: %v", <-done)
+		}
+		answer("y", "y1")
+		got := <-done
+		var ids []string
+		for _, info := range got.infos {
+			ids = append(ids, info.ID)
+		}
+		if want := []string{"x1", "y1"}; got.err != nil || !slices.Equal(ids, want) {
+			t.Errorf("fetched %v, %v, want %v", ids, got.err, want)
+		}
+	})
+}
+
 // Answers beyond what a server announced, and a second answer of the same one, are not
 // taken for those of others.
 func TestAnswersTooMany(t *testing.T) {
