@@ -171,6 +171,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"event string", []string{`2"a"`}, ErrPayload},
 		{"event bad JSON", []string{`2["a",`}, ErrPayload},
 		{"event bad literal", []string{`2["a",nul]`}, ErrPayload},
+		{"event unfinished key", []string{`2["a",{"b`}, ErrPayload},
+		{"event unfinished escape", []string{`2["a","b\`}, ErrPayload},
 		{"event control character", []string{"2[\"a\n\"]"}, ErrPayload},
 		{"event trailing garbage", []string{`2["a"]x`}, ErrPayload},
 		{"event trailing comma", []string{`2["a",]`}, ErrPayload},

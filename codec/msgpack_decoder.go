@@ -157,9 +157,7 @@ func (d *msgpackDecoder) members(h *mpHeader, w *mpWalker, in *In) error {
 
 // elements walks over the array of arguments and notes where they are.
 func (d *msgpackDecoder) elements(t *mpToken, i int, w *mpWalker, in *In) int {
-	if w.depth--; w.depth < 0 {
-		return mpDeep
-	}
+	w.depth-- // at least one level is always allowed
 	in.args = in.args[:0]
 	for range t.n {
 		from := i

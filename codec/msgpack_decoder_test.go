@@ -66,6 +66,8 @@ func TestMsgpackDecode(t *testing.T) {
 		{"a fraction as name", mpMapOf("type", 2, "nsp", "/", "data", array(1.5)), `EVENT / "1.5" []`},
 		{"a large number as name", mpMapOf("type", 2, "nsp", "/", "data", array(1e21)), `EVENT / "1e+21" []`},
 		{"NaN as name", mpMapOf("type", 2, "nsp", "/", "data", array(math.NaN())), `EVENT / "NaN" []`},
+		{"the infinities as names", mpMapOf("type", 2, "nsp", "/", "data", array(math.Inf(-1), math.Inf(1))), `EVENT / "-Infinity" [null]`},
+		{"infinity as name", mpMapOf("type", 2, "nsp", "/", "data", array(math.Inf(1))), `EVENT / "Infinity" []`},
 		{"ordinary names", mpMapOf("type", 2, "nsp", "/", "data", array("error")), `EVENT / "error" []`},
 		{"ill-formed text", mpMapOf("type", 2, "nsp", msgp.Raw("\xa2/\xff"), "data", msgp.Raw("\x92\xa3e\xf0\x9f\xa2\xff\xfe")), "EVENT /\ufffd \"e\ufffd\" [\"\ufffd\ufffd\"]"},
 		{"an ill-formed key", mpMapOf("type", 2, "nsp", "/", "data", msgp.Raw("\x92\xa1e\x81\xa1\xff\x01")), "EVENT / \"e\" [{\"\ufffd\":1}]"},

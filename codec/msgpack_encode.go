@@ -351,7 +351,7 @@ func (e *mpEncoder) method(v reflect.Value, p *mpPlan) (done bool, err error) {
 		if err != nil {
 			return true, err
 		}
-		if len(out) < from || &out[0] != &e.b[0] && !bytes.Equal(out[:from], e.b) {
+		if len(out) < from || from > 0 && &out[0] != &e.b[0] && !bytes.Equal(out[:from], e.b) {
 			return true, errNotMsgpack // it has not appended
 		}
 		e.b = out
@@ -453,10 +453,7 @@ func mpAppendFloat(dst []byte, f float64) []byte {
 // 0.10000000149011612.
 func mpShortest(f float64) float64 {
 	var tmp [32]byte
-	g, err := strconv.ParseFloat(string(strconv.AppendFloat(tmp[:0], f, 'g', -1, 32)), 64)
-	if err != nil {
-		return f
-	}
+	g, _ := strconv.ParseFloat(string(strconv.AppendFloat(tmp[:0], f, 'g', -1, 32)), 64) // it is a number
 	return g
 }
 

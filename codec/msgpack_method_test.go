@@ -63,6 +63,35 @@ type (
 	raws    struct{ R, S msgp.Raw }
 )
 
+// A key, or a value, that is text; "bad" is none.
+type textKey string
+
+func (k textKey) MarshalText() ([]byte, error) {
+	if k == "bad" {
+		return nil, errOwn
+	}
+	return []byte(k), nil
+}
+
+// textOfPointer has its method only where it has an address, as encoding/json sees it.
+type textOfPointer int
+
+func (*textOfPointer) MarshalText() ([]byte, error) { return []byte("five"), nil }
+
+type failingJSON struct{}
+
+func (failingJSON) MarshalJSON() ([]byte, error) { return nil, errOwn }
+
+// empties has what omitempty leaves out, and what it does not: a struct.
+type empties struct {
+	A    [0]int         `json:",omitempty"`
+	M    map[string]int `json:",omitempty"`
+	S    []int          `json:",omitempty"`
+	T    string         `json:",omitempty"`
+	N    int            `json:",omitempty"`
+	Keep *struct{}      `json:",omitempty"`
+}
+
 var errOwn = errors.New("own error")
 
 func (v returns) MarshalMsg(b []byte) ([]byte, error) { return append(b, v.p...), nil }
@@ -199,6 +228,14 @@ func TestMsgpackEncodes(t *testing.T) {
 		"generated, ill-formed":    {&generatedPlain{Room: "\xff"}, "83a4726f6f6da3efbfbda474657874a0a16e00"},
 		"generated, nil":           {(*generatedPlain)(nil), "c0"},
 		"generated, with a time":   {[]any{map[string]any{"t": at}}, "9181a174" + date},
+		"nil slice":                {[]any(nil), "c0"},
+		"nil map":                  {map[string]any(nil), "c0"},
+		"infinite float32":         {[]float32{float32(math.Inf(1))}, "91cb7ff0000000000000"},
+		"a nil key":                {map[*textKey]int{nil: 1}, "81a001"},
+		"ill-formed JSON":          {badJSON{"\"\xff\""}, "a3efbfbd"},
+		"text of the pointer":      {map[string]textOfPointer{"k": 5}, "81a16b05"},
+		"text of an address":       {[]textOfPointer{5}, "91a466697665"},
+		"empty of every kind":      {empties{Keep: &struct{}{}}, "81a44b65657080"},
 		"array of a type of bytes": {[2]byte{1, 255}, "9201ccff"},
 	} {
 		if got := encoded(t, tc.v); got != tc.want {
@@ -217,6 +254,7 @@ func TestMsgpackEncodeRefuses(t *testing.T) {
 	list[0] = list
 	object := map[string]any{}
 	object["x"] = object
+	bad := textKey("bad")
 	for name, tc := range map[string]struct {
 		v    any
 		want error // nil: any
@@ -226,6 +264,11 @@ func TestMsgpackEncodeRefuses(t *testing.T) {
 		"complex":         {complex(1, 2), nil},
 		"map of structs":  {map[struct{ A int }]int{{1}: 1}, nil},
 		"own error":       {[]any{fails{}}, errOwn},
+		"in a typed list": {[]fails{{}}, errOwn},
+		"in a typed map":  {map[string]fails{"": {}}, errOwn},
+		"in a key":        {map[*textKey]int{&bad: 1}, errOwn},
+		"from JSON":       {failingJSON{}, errOwn},
+		"from text":       {textKey("bad"), errOwn},
 		"nothing":         {returns{""}, errNotMsgpack},
 		"incomplete":      {returns{"\x92\x01"}, errNotMsgpack},
 		"two values":      {returns{"\x01\x02"}, errNotMsgpack},
@@ -310,6 +353,7 @@ func TestMsgpackDecodes(t *testing.T) {
 		"generated":                 {"83 a4726f6f6d a172 a474657874 a174 a16e 05", new(generatedPlain), generatedPlain{"r", "t", 5}},
 		"generated, whole floats":   {"83 a178 02 a179 03 a16e 04", new(generatedInner), half},
 		"generated, nil":            {"c0", new(generatedPlain{N: 1}), generatedPlain{N: 1}},
+		"generated, more members":   {"84 a17a 91 05 a178 02 a179 03 a16e 04", new(generatedInner), half},
 		"generated, within":         {"91 83 a178 02 a179 03 a16e 04", new([]*generatedInner), []*generatedInner{&half}},
 		"generated, from JavaScript": {
 			"88 a26964 07 a46e616d65 a16e a474616773 91a161 a4626c6f62 c702000102 a26174 " + date + " a56578747261 81a175d40000 a56174747273 81a16ba176 a5696e6e6572 83a17802a179ca3f000000a16e04",
@@ -423,5 +467,23 @@ func TestMsgpackAuth(t *testing.T) {
 	var wrong []int
 	if e, ok := errors.AsType[*DecodeError](in.DecodeData(&wrong)); !ok || e.Arg != -1 {
 		t.Error(e)
+	}
+}
+
+// Generated code for larger structs has its methods on the pointer. What is in a map has no address, and goes the same way.
+func TestMsgpackEncodesPointerMethods(t *testing.T) {
+	v := generated{ID: 1, Name: "n", At: time.UnixMilli(1).UTC(), Inner: &generatedInner{X: 0.5}}
+	if got, want := encoded(t, map[string]generated{"": v}), "81a0"+encoded(t, &v); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// Ill-formed text is replaced, which may need a longer header than what was there before.
+func TestMsgpackRepairsLongText(t *testing.T) {
+	for _, n := range []int{11, 31, 32, 86, 255, 256, 22_000, 65_535, 65_536} {
+		var got string
+		if err := decoded(t, encoded(t, strings.Repeat("\xff", n)), &got); err != nil || got != strings.Repeat("\ufffd", n) {
+			t.Errorf("%d bytes became %d characters, %v", n, len([]rune(got)), err)
+		}
 	}
 }

@@ -88,9 +88,7 @@ func (s *scanner) topArray(i int) error {
 	if i == len(p) || p[i] != '[' {
 		return ErrPayload
 	}
-	if s.depth--; s.depth < 0 {
-		return ErrDepth
-	}
+	s.depth-- // at least one level is always allowed
 	i = s.space(i + 1)
 	if i < len(p) && p[i] == ']' {
 		i++

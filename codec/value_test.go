@@ -367,9 +367,27 @@ func TestValueIterationStops(t *testing.T) {
 	}
 }
 
+// A type that writes itself may be all there is, with nothing in front of it.
+func TestAppendMsgpackOfMethods(t *testing.T) {
+	for _, v := range []any{generatedPlain{"r", "t", 5}, &generatedPlain{"r", "t", 5}, []any{generatedPlain{"r", "t", 5}}} {
+		p, err := AppendMsgpack([]byte("before"), v)
+		if want := "\x83\xa4room\xa1r\xa4text\xa1t\xa1n\x05"; err != nil || !strings.HasPrefix(string(p), "before") || !strings.HasSuffix(string(p), want) {
+			t.Errorf("%T: %q, %v", v, p, err)
+		}
+	}
+	for _, v := range []any{returns{""}, returns{"\x01\x02"}, shrinks{}} {
+		if p, err := AppendMsgpack([]byte("before"), v); !errors.Is(err, errNotMsgpack) || string(p) != "before" {
+			t.Errorf("%+v: %q, %v", v, p, err)
+		}
+	}
+	if _, err := AppendMsgpack(nil, fails{}); !errors.Is(err, errOwn) {
+		t.Error(err)
+	}
+}
+
 // What has no JSON: the numbers that are none, and what is beyond float64.
 func TestValueNumbersWithoutJSON(t *testing.T) {
-	for _, p := range []string{"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00", "\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00", "\xca\xff\x80\x00\x00", "1e999", "-1e999"} {
+	for _, p := range []string{"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00", "\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00", "\xca\xff\x80\x00\x00", "1e999", "-1e999", "10000000000000000e999"} {
 		v, err := ScanMsgpack([]byte(p), 1)
 		if p[0] < 0x80 {
 			v, err = ScanJSON([]byte(p), 1)

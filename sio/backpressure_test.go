@@ -110,6 +110,43 @@ func TestLimitsAreOfTheConnection(t *testing.T) {
 	})
 }
 
+// Reading goes on when half of the limit is free, however long the rest takes.
+func TestReadingResumesAtHalf(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := memory(t, Config{QueueEvents: 4})
+		stay, steps := make(chan struct{}), make(chan struct{})
+		seen := make(chan int, 20)
+		On0(r.srv.Of("/slow"), "x", func(context.Context, *Socket) error { <-stay; return nil })
+		On(r.srv, "x", func(_ context.Context, _ *Socket, i int) error { <-steps; seen <- i; return nil })
+		p := r.websocket()
+		s := p.join("/")
+		p.join("/slow")
+		p.send(`42/slow,["x"]`)
+		for i := range 8 {
+			p.send(fmt.Sprintf(`42["x",%d]`, i))
+		}
+		synctest.Wait()
+		for i, want := range []load{
+			{events: 5, held: true}, // one too many
+			{events: 4, held: true},
+			{events: 3, held: true},
+			{events: 5, held: true}, // at 2 it read the next 3
+		} {
+			l := loadOf(s)
+			if l.bytes = 0; l != want {
+				t.Errorf("after %d: load %+v, want %+v", i, l, want)
+			}
+			steps <- struct{}{}
+			synctest.Wait()
+		}
+		close(steps)
+		for i := range 8 {
+			wantFrom(t, seen, i)
+		}
+		close(stay)
+	})
+}
+
 // A client may go away while its connection is paused.
 func TestClientGoneWhilePaused(t *testing.T) {
 	bubble(t, func(t *testing.T) {

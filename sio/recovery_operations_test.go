@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/epio-go/epio/adapter"
 )
 
 // What is sent through the log of recovery, and who comes back, is told and counted like everything
@@ -155,5 +157,37 @@ func TestRecoveryOfTooManyRooms(t *testing.T) {
 				r.wantLog("client not recovered", ErrTooManyRooms.Error())
 			})
 		})
+	}
+}
+
+// Hooks that are told of rooms run without the log's lock, which connecting and coming back take: they may send.
+func TestRecoveryRoomHooksMaySend(t *testing.T) {
+	r := loopback(t, withRecovery(Config{}))
+	joined := make(chan string, 10)
+	r.srv.Of("/").Adapter().Index().Observe(func(e adapter.RoomEvent) {
+		if e.Kind != adapter.JoinRoom {
+			return
+		}
+		sent := make(chan error, 1)
+		go func() { sent <- r.srv.To("nobody").Emit("hook", e.Room) }()
+		select {
+		case err := <-sent:
+			must(t, err)
+		case <-time.After(patience):
+			t.Error("a hook runs under the lock")
+		}
+		joined <- e.Room
+	})
+	c := r.traveller("/")
+	s := c.socket()
+	wantFrom(t, joined, s.ID())
+	must(t, s.Join("room"))
+	wantFrom(t, joined, "room")
+	must(t, r.srv.Emit("one"))
+	c.wantEvents(`42["one"]`)
+	c.close()
+	c.wantBack()
+	if a, b := receive(t, joined), receive(t, joined); a+b != s.ID()+"room" && b+a != s.ID()+"room" {
+		t.Errorf("joined %q and %q", a, b)
 	}
 }

@@ -18,7 +18,7 @@ import (
 func TestSemantics1EventsOfOneSocketRunInOrder(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := memory(t, Config{})
-		const n = 100
+		const n = 2 * turn
 		got := make(chan int, 2*n)
 		running := 0 // not synchronized: the race detector sees overlaps
 		On(r.srv, "n", func(_ context.Context, _ *Socket, v int) error {
@@ -32,10 +32,16 @@ func TestSemantics1EventsOfOneSocketRunInOrder(t *testing.T) {
 			return nil
 		})
 		p, _ := r.join()
-		for i := range n {
-			p.send(fmt.Sprintf(`42["n",%d]`, i))
+		send := func(from, to int) {
+			for i := from; i < to; i++ {
+				p.send(fmt.Sprintf(`42["n",%d]`, i))
+			}
 		}
+		send(0, n-10)
 		for i := range n {
+			if i == turn+10 {
+				send(n-10, n) // while the socket has its second turn
+			}
 			wantFrom(t, got, i)
 		}
 	})

@@ -21,7 +21,7 @@ func TestShutdownDrains(t *testing.T) {
 			return &watchedAdapter{adapter.NewMemory(adapter.Config{}), func() { closedAdapters.Add(1) }}
 		}})
 		r.srv.Of("/other")
-		open := make(chan struct{})
+		open, let := make(chan struct{}), make(chan struct{})
 		gone := make(chan Reason, 2)
 		OnAck0(r.srv, "slow", func(ctx context.Context, s *Socket) (string, error) {
 			<-open
@@ -31,7 +31,7 @@ func TestShutdownDrains(t *testing.T) {
 			return "done", s.Emit("also")
 		})
 		r.srv.OnDisconnect(func(_ *Socket, reason Reason) {
-			time.Sleep(time.Second) // waited for
+			<-let
 			gone <- reason
 		})
 		p, _ := r.join()
@@ -56,6 +56,9 @@ func TestShutdownDrains(t *testing.T) {
 		if err == nil && got.data != "1" {
 			t.Errorf("got %v", got)
 		}
+		time.Sleep(time.Minute) // longer than anything else may take
+		wantNone(t, done)       // before the disconnect handlers have returned
+		close(let)
 		wantFrom(t, gone, ServerShutdown, ServerShutdown)
 		wantFrom(t, done, nil)
 		if n := closedAdapters.Load(); n != 2 {

@@ -211,6 +211,28 @@ func TestAckAfterTheHandlerReturned(t *testing.T) {
 	})
 }
 
+// meanwhile does something while it is encoded.
+type meanwhile struct{ do func() }
+
+func (v meanwhile) MarshalJSON() ([]byte, error) {
+	v.do()
+	return []byte(`"late"`), nil
+}
+
+// Of two answers at the same time one is sent: the one that is encoded first.
+func TestAckWhileAnotherIsEncoded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := memory(t, Config{})
+		r.srv.Handle("x", HandlerFunc(func(_ context.Context, _ *Socket, m *Message) error {
+			return m.Ack(meanwhile{func() { must(t, m.Clone().Ack("first")) }})
+		}))
+		p, _ := r.join()
+		p.send(`421["x"]`)
+		p.want(`431["first"]`)
+		p.wantNothing()
+	})
+}
+
 func TestAckThatCannotBeEncoded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := memory(t, Config{})

@@ -77,10 +77,12 @@ const countTimeout = 2 * time.Second
 
 // Adapter is an [adapter.Adapter] on top of a [Driver].
 //
-// Four goroutines work for it from Init to Close: one publishes, one runs server-side
-// listeners, one keeps heartbeats, one follows rooms; the last two only with drivers
-// that need them. Lock order: none of its locks is held while another is taken, and
-// none while the driver, the host or the index is called.
+// Up to five goroutines work for it from Init to Close: one publishes, one runs server-side
+// listeners, one keeps heartbeats, one follows rooms, one delivers what does not come back from
+// the log; the last three only with drivers that need them. Lock order: none of its locks is held
+// while another is taken, and none while the driver, the host or the index is called, except with
+// recovery: Logged.delivery, then the echoes' lock, then the queue's; under the first, host and
+// index are called.
 type Adapter struct {
 	// immutable
 	host    adapter.Host

@@ -55,12 +55,12 @@ func (e *echoes) match(typ Type, data []byte) (lost []*echo, heard *echo) {
 	return nil, nil
 }
 
-// overdue returns the echoes that have waited too long, and forgets those that are not
-// going to come.
-func (e *echoes) overdue(now time.Time) []*echo {
+// overdueLocked returns the echoes that have waited too long, and forgets those that have had
+// their effect and are not going to come. Logged.delivery must be held.
+func (e *echoes) overdueLocked(now time.Time) []*echo {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for len(e.list) > 0 && now.Sub(e.list[0].at) > echoKept {
+	for len(e.list) > 0 && e.list[0].done && now.Sub(e.list[0].at) > echoKept {
 		e.list = e.list[1:]
 	}
 	n := 0
@@ -80,11 +80,9 @@ func (l *Logged) listen(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if late := l.echoes.overdue(time.Now()); len(late) > 0 {
-			l.delivery.Lock()
-			l.effectLocked(late)
-			l.delivery.Unlock()
-		}
+		l.delivery.Lock()
+		l.effectLocked(l.echoes.overdueLocked(time.Now()))
+		l.delivery.Unlock()
 	}
 }
 

@@ -323,6 +323,39 @@ func TestLogOutOfReach(t *testing.T) {
 	})
 }
 
+// stuckHost takes its time for one event.
+type stuckHost struct {
+	logHost
+	goOn chan struct{}
+}
+
+func (h *stuckHost) BroadcastLocal(event string, args []any, o adapter.Opts, ack func(string, any)) int {
+	if event == "stuck" {
+		<-h.goOn
+	}
+	return h.logHost.BroadcastLocal(event, args, o, ack)
+}
+
+// What could not be delivered for so long that it would be forgotten, since the process stood still, say, is delivered first.
+func TestLogOutOfReachDuringAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, h := newBroker(), &stuckHost{goOn: make(chan struct{})}
+		a := logged(t, h, b, newJournal(), adapter.RecoveryConfig{LogPackets: 3, LogBytes: 1 << 20, MaxDisconnection: time.Minute})
+		connect(t, a.Adapter, "socket")
+		thaw := b.freeze()
+		send(t, a, "stuck")
+		time.Sleep(2 * time.Second)
+		send(t, a, "2")
+		time.Sleep(time.Minute)
+		close(h.goOn)
+		time.Sleep(time.Second)
+		wantLines(t, &h.logHost, "stuck 2")
+		thaw()
+		time.Sleep(time.Minute)
+		wantLines(t, &h.logHost, "")
+	})
+}
+
 // A packet that got lost on the way to the log is seen to be when the next one is there.
 // Equal ones are told apart by their number.
 func TestLostEntry(t *testing.T) {

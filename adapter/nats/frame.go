@@ -142,6 +142,7 @@ func (ps *parts) add(p []byte) ([]byte, error) {
 		ps.drop(uid)
 		return nil, errMissing
 	}
+	m.at = time.Now()
 	if ps.bytes+len(piece) > maxPartialBytes {
 		ps.expire()
 		if ps.bytes+len(piece) > maxPartialBytes {
@@ -150,7 +151,6 @@ func (ps *parts) add(p []byte) ([]byte, error) {
 		}
 	}
 	m.b = append(m.b, piece...)
-	m.at = time.Now()
 	ps.bytes += len(piece)
 	if len(m.b) < m.total {
 		return nil, nil

@@ -132,6 +132,69 @@ func TestPartsAreBounded(t *testing.T) {
 	})
 }
 
+// When the bytes of all parts become too many, those that wait for too long give way. The one that goes on just now does not,
+// however long it has waited, and what is held stays counted.
+func TestPartsGiveWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ps parts
+		frames := make(map[string][][]byte)
+		add := func(uid string, n int) (frame []byte, err error) {
+			t.Helper()
+			for _, p := range frames[uid][:n] {
+				if frame, err = ps.add(p); err != nil {
+					return nil, err
+				}
+			}
+			frames[uid] = frames[uid][n:]
+			held := 0
+			for _, m := range ps.open {
+				held += len(m.b)
+			}
+			if ps.bytes != held {
+				t.Errorf("%d bytes are held, counted are %d", held, ps.bytes)
+			}
+			return frame, nil
+		}
+		for _, uid := range []string{"a", "b", "c"} {
+			frames[uid] = cut(t, uid, 1, make([]byte, maxMessage), 1<<20)
+		}
+		for uid, n := range map[string]int{"a": 30, "b": 30, "c": 3} {
+			if _, err := add(uid, n); err != nil {
+				t.Fatal(uid, err)
+			}
+		}
+		if _, err := add("c", 3); !errors.Is(err, errTooLarge) {
+			t.Errorf("while all are new: %v", err)
+		}
+		frames["c"] = cut(t, "c", 2, make([]byte, maxMessage), 1<<20)
+		if _, err := add("c", 4); err != nil { // as much as there may be
+			t.Errorf("afterwards: %v", err)
+		}
+		time.Sleep(partialAge + time.Second)
+		if frame, err := add("a", len(frames["a"])); err != nil || len(frame) != maxMessage {
+			t.Errorf("the one that goes on: %d bytes, %v", len(frame), err)
+		}
+		if len(ps.open) != 0 {
+			t.Errorf("%d are left", len(ps.open))
+		}
+		if _, err := add("b", 1); !errors.Is(err, errMissing) {
+			t.Errorf("one that gave way: %v", err)
+		}
+	})
+}
+
+func TestCutNeedsRoom(t *testing.T) {
+	for limit := range 2 + len("u1") + partFields + 1 {
+		if err := split("u1", 1, frameOf(5), limit, func([]byte) error { return nil }); !errors.Is(err, errTooLarge) {
+			t.Errorf("parts of %d bytes: %v", limit, err)
+		}
+	}
+	stop := errors.New("stop")
+	if err := split("u1", 1, frameOf(5), 17, func([]byte) error { return stop }); err != stop {
+		t.Error(err)
+	}
+}
+
 // The length of a uid is a byte, and a server has to survive the largest, which is refused.
 func TestCutLongUID(t *testing.T) {
 	for _, n := range []int{1, 253, 254, 255} {

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"os"
@@ -169,6 +170,7 @@ func TestClassicRefuses(t *testing.T) {
 		"no opts":           `{"type":4,"close":true}`,
 		"no rooms":          `{"type":4,"opts":{"except":[]},"close":true}`,
 		"no except":         `{"type":4,"opts":{"rooms":[]},"close":true}`,
+		"close as text":     `{"type":4,"opts":{"rooms":[],"except":[]},"close":"yes"}`,
 		"join nothing":      `{"type":2,"opts":{"rooms":[],"except":[]}}`,
 		"fetch without id":  `{"type":5,"opts":{"rooms":[],"except":[]}}`,
 		"rooms without id":  `{"type":1}`,
@@ -196,9 +198,73 @@ func TestClassicRefuses(t *testing.T) {
 			t.Errorf("%s: accepted as a broadcast", name)
 		}
 	}
+	for name, p := range map[string]string{
+		"no type":           `{"requestId":"x"}`,
+		"unknown type":      `{"requestId":"x","type":99}`,
+		"sockets not list":  `{"requestId":"x","sockets":{}}`,
+		"rooms not list":    `{"requestId":"x","rooms":"a"}`,
+		"rooms not text":    `{"requestId":"x","rooms":["a",{}]}`,
+		"count not number":  `{"requestId":"x","type":8,"clientCount":"1"}`,
+		"count is negative": `{"requestId":"x","type":8,"clientCount":-1}`,
+	} {
+		r, err := membersOf([]byte(p))
+		if err == nil {
+			_, err = r.response("/")
+		}
+		if err == nil {
+			t.Errorf("%s: accepted as an answer", name)
+		}
+	}
 	if r, err := membersOf([]byte(`{"type":99}`)); err != nil {
 		t.Fatal(err)
 	} else if m, err := r.request("/"); m != nil || err != nil {
 		t.Errorf("a request of unknown type is %v, %v", m, err)
+	}
+}
+
+// What is JSON by rule is msgpack when there is binary in it, where the reference reads both.
+func TestClassicBinary(t *testing.T) {
+	var o ClassicOptions
+	c := o.channels("/")
+	value := []any{"a", []byte{0, 0xff}}
+	for _, m := range []*cluster.Message{
+		{Type: cluster.ServerSideEmit, UID: "u", Namespace: "/", Event: "e", Args: value},
+		{Type: cluster.ServerSideEmitResponse, RequestID: "r", Arg: value},
+		{Type: cluster.FetchSocketsResponse, RequestID: "r", Sockets: []adapter.SocketInfo{{ID: "s", Data: value, Handshake: &adapter.Handshake{}}}},
+	} {
+		p, err := c.encode(m, false)
+		if err != nil {
+			t.Fatalf("type %d: %v", m.Type, err)
+		}
+		if !bytes.Contains(p.Data, []byte{0xc4, 2, 0, 0xff}) {
+			t.Errorf("type %d: %q", m.Type, p.Data)
+		}
+		r, err := membersOf(p.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got *cluster.Message
+		if m.Type == cluster.ServerSideEmit {
+			got, err = r.request("/")
+		} else {
+			got, err = r.response("/")
+		}
+		if err != nil {
+			t.Fatalf("type %d: %v", m.Type, err)
+		}
+		switch out := clustertest.Outgoing(t, got); m.Type {
+		case cluster.ServerSideEmit:
+			if !reflect.DeepEqual(out.Args, value) {
+				t.Errorf("arguments %v", out.Args)
+			}
+		case cluster.ServerSideEmitResponse:
+			if !reflect.DeepEqual(out.Arg, value) {
+				t.Errorf("answer %v", out.Arg)
+			}
+		default:
+			if len(out.Sockets) != 1 || !reflect.DeepEqual(out.Sockets[0].Data, value) {
+				t.Errorf("sockets %+v", out.Sockets)
+			}
+		}
 	}
 }
