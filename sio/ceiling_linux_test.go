@@ -19,6 +19,7 @@ import (
 
 func TestMain(m *testing.M) {
 	herd.Main()
+	departing()
 	os.Exit(m.Run())
 }
 

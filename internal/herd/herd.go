@@ -30,8 +30,9 @@ const (
 const timeout = 30 * time.Second
 
 // Main must be called first in TestMain. In the process that Run starts it opens
-// the connections, keeps them until standard input ends, and exits.
+// the connections, keeps them until standard input ends, and exits. So it does for a Flock.
 func Main() {
+	flockMain()
 	addr := os.Getenv(envAddr)
 	if addr == "" {
 		return
