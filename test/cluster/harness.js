@@ -139,7 +139,7 @@ export class Balancer {
       a.on("error", () => b.destroy());
       a.on("close", () => {
         this.#sockets.delete(a);
-        b.destroy();
+        b.end(); // behind what was passed on and is not written yet
       });
     }
   }

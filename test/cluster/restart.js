@@ -186,7 +186,7 @@ function saidBy(order, speaker, node) {
 export function restarts(name, skip, launch) {
   describe(`${name}: nodes are replaced`, { skip: skip || false }, () => {
     const rolling = async (t, ...flags) => {
-      const w = await World.create(launch, 60, ...flags);
+      const w = await World.create(launch, 100, ...flags);
       t.after(() => w.close());
       for (const [i, name] of ["a2", "b2", "c2"].entries()) await w.replace(i, name);
       await w.finish();
