@@ -273,7 +273,7 @@ func (a *Adapter) reply(to *Message, m *Message) {
 	m.To, m.RequestID = to.UID, to.RequestID
 	if err := a.send(m); err != nil && err != net.ErrClosed {
 		a.other.log(a.log, slog.LevelWarn, 1, "adapter: request not answered",
-			"namespace", a.nsp, "type", int(to.Type), "err", err)
+			withStack(err, "namespace", a.nsp, "type", int(to.Type), "err", err)...)
 	}
 }
 

@@ -131,7 +131,7 @@ func (q *queue) send(ctx context.Context, ps []Parcel, since []time.Time) {
 	pause := firstPause
 	for len(ps) > 0 {
 		actx, cancel := context.WithTimeout(ctx, attempt)
-		n, lost, err := q.publish(actx, ps)
+		n, lost, err := q.tryPublish(actx, ps)
 		cancel()
 		if err == nil {
 			n = len(ps)
@@ -159,6 +159,11 @@ func (q *queue) send(ctx context.Context, ps []Parcel, since []time.Time) {
 		}
 		pause = min(2*pause, lastPause)
 	}
+}
+
+func (q *queue) tryPublish(ctx context.Context, ps []Parcel) (settled, lost int, err error) {
+	defer driverPanic(&err)
+	return q.publish(ctx, ps)
 }
 
 func (q *queue) done(ps []Parcel) {

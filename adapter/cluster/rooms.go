@@ -27,6 +27,11 @@ type roomFollower struct {
 	wake chan struct{} // capacity 1; from event to run
 }
 
+func (f *roomFollower) tryRooms(ctx context.Context, subscribe, unsubscribe []string) (err error) {
+	defer driverPanic(&err)
+	return f.sub.Rooms(ctx, subscribe, unsubscribe)
+}
+
 func newRoomFollower(sub RoomSubscriber) *roomFollower {
 	f := &roomFollower{
 		sub:     sub,
@@ -145,7 +150,7 @@ func (f *roomFollower) run(ctx context.Context, a *Adapter) {
 			}
 		}
 		actx, cancel := context.WithTimeout(ctx, attempt)
-		err := f.sub.Rooms(actx, subscribe, unsubscribe)
+		err := f.tryRooms(actx, subscribe, unsubscribe)
 		cancel()
 		f.made(subscribe, unsubscribe, err)
 		if err == nil {
