@@ -30,6 +30,9 @@ func TestPage(t *testing.T) {
 // The page of limits names the test of each.
 func TestLimits(t *testing.T) { testPage(t, "limits.md") }
 
+// So does the page of faults.
+func TestReliability(t *testing.T) { testPage(t, "reliability.md") }
+
 // testPage checks that the tests exist that a page in docs names. It returns the last number of each
 // section of rows with ids.
 func testPage(t *testing.T, name string) map[string]int {

@@ -34,7 +34,9 @@ type handler struct {
 // caught is deferred: it recovers, and reports the first panic.
 func (h *handler) caught() {
 	if v := recover(); v != nil {
-		h.told.Do(func() { log.Printf("epio: the log handler %T panicked, lines are lost: %v\n%s", h.Handler, v, debug.Stack()) })
+		h.told.Do(func() {
+			log.Printf("epio: the log handler %T panicked, lines are lost: %v\n%s", h.Handler, v, debug.Stack())
+		})
 	}
 }
 
