@@ -357,7 +357,7 @@ func (c *faultyCase) run(t *testing.T, x *fault) {
 			t.Errorf("the connection counts %+v", l)
 		}
 	}
-	if n := len(*r.srv.names.Load()); n != 1 {
+	if n := len(slices.Collect(r.srv.Namespaces())); n != 1 {
 		t.Errorf("%d namespaces are left", n)
 	}
 	if !x.exits {

@@ -50,7 +50,7 @@ func (srv *Server) Of(name string) *Namespace {
 func (srv *Server) keep(name string) (ns *Namespace, made bool) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock() // survives a panicking Config.Adapter
-	if ns = (*srv.names.Load())[name]; ns == nil {
+	if ns = srv.knownLocked(name); ns == nil {
 		ns, made = srv.addLocked(&Namespace{name: name, tbl: new(handlerTable)}), true
 	}
 	ns.users++
@@ -127,26 +127,33 @@ func (srv *Server) addLocked(ns *Namespace) *Namespace {
 			srv.log.Error("sio: no recovery", "namespace", ns.name, "err", ns.recErr)
 		}
 	}
+	if ns.parent != nil {
+		srv.kids[ns.name] = ns
+		return ns
+	}
 	names := maps.Clone(*srv.names.Load())
 	names[ns.name] = ns
 	srv.names.Store(&names)
 	return ns
 }
 
-// static returns the existing namespace with this name, or nil.
-func (srv *Server) static(name []byte) *Namespace {
-	ns := (*srv.names.Load())[string(name)]
-	if ns == nil || ns.parent != nil {
-		return nil // a child may be on its way out: resolve takes it properly
+// knownLocked returns the namespace with this name, a child or not, or nil.
+func (srv *Server) knownLocked(name string) *Namespace {
+	if ns := (*srv.names.Load())[name]; ns != nil {
+		return ns
 	}
-	return ns
+	return srv.kids[name]
 }
+
+// static returns the namespace with this name that Of has made, or nil. A child may be on
+// its way out: resolve takes it properly.
+func (srv *Server) static(name []byte) *Namespace { return (*srv.names.Load())[string(name)] }
 
 // resolve returns the namespace a socket asks for, a new child if need be, or nil.
 // The caller gives a child back with releaseNamespace.
 func (srv *Server) resolve(ctx context.Context, s *Socket) *Namespace {
 	srv.mu.Lock()
-	if ns := (*srv.names.Load())[s.nsp]; ns != nil {
+	if ns := srv.knownLocked(s.nsp); ns != nil {
 		ns.users++
 		srv.mu.Unlock()
 		return ns
@@ -160,7 +167,7 @@ func (srv *Server) resolve(ctx context.Context, s *Socket) *Namespace {
 		}
 		srv.mu.Lock()
 		defer srv.mu.Unlock()
-		if ns := (*srv.names.Load())[s.nsp]; ns != nil {
+		if ns := srv.knownLocked(s.nsp); ns != nil {
 			ns.users++ // made by another socket in the meantime
 			return ns
 		}
@@ -196,9 +203,13 @@ func (srv *Server) retireLocked(ns *Namespace) (done chan struct{}) {
 	if ns.deleted.Swap(true) {
 		return nil
 	}
-	names := maps.Clone(*srv.names.Load())
-	delete(names, ns.name)
-	srv.names.Store(&names)
+	if ns.parent != nil {
+		delete(srv.kids, ns.name)
+	} else {
+		names := maps.Clone(*srv.names.Load())
+		delete(names, ns.name)
+		srv.names.Store(&names)
+	}
 	done = make(chan struct{})
 	srv.leaving[ns.name] = done
 	return done
@@ -232,8 +243,14 @@ func (srv *Server) closeAdapter(ctx context.Context, ns *Namespace) {
 
 // children returns the existing children of a parent.
 func (srv *Server) children(p *Namespace) []*Namespace {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.childrenLocked(p)
+}
+
+func (srv *Server) childrenLocked(p *Namespace) []*Namespace {
 	var all []*Namespace
-	for _, ns := range *srv.names.Load() {
+	for _, ns := range srv.kids {
 		if ns.parent == p {
 			all = append(all, ns)
 		}
@@ -243,12 +260,25 @@ func (srv *Server) children(p *Namespace) []*Namespace {
 
 // Namespaces iterates over the namespaces that exist, children included and
 // parents not, in no particular order.
-func (srv *Server) Namespaces() iter.Seq[*Namespace] { return maps.Values(*srv.names.Load()) }
+func (srv *Server) Namespaces() iter.Seq[*Namespace] {
+	return func(yield func(*Namespace) bool) {
+		srv.mu.Lock()
+		all := slices.AppendSeq(slices.Collect(maps.Values(*srv.names.Load())), maps.Values(srv.kids))
+		srv.mu.Unlock()
+		for _, ns := range all {
+			if !yield(ns) {
+				return
+			}
+		}
+	}
+}
 
 // Namespace returns the namespace with this name if it exists, be it one made with Of or a
 // child that has sockets, otherwise nil. Unlike Of it makes nothing.
 func (srv *Server) Namespace(name string) *Namespace {
-	return (*srv.names.Load())[slashed(name)]
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.knownLocked(slashed(name))
 }
 
 // OnNamespace adds a function that is told of each new namespace, children included, parents
@@ -282,7 +312,7 @@ func (n *Namespace) Delete() error {
 	} else {
 		n.deleted.Store(true)
 		srv.parents = slices.DeleteFunc(slices.Clone(srv.parents), func(p *Namespace) bool { return p == n })
-		for _, child := range srv.children(n) {
+		for _, child := range srv.childrenLocked(n) {
 			all = append(all, gone{child, srv.retireLocked(child)})
 		}
 	}

@@ -28,7 +28,7 @@ type Server struct {
 	endLife context.CancelFunc
 	store   store
 
-	names      atomic.Pointer[map[string]*Namespace] // by name, without parents; replaced under mu
+	names      atomic.Pointer[map[string]*Namespace] // what Of has made, by name, without parents; replaced under mu
 	busy       busy
 	departures departures
 
@@ -46,6 +46,7 @@ type Server struct {
 	mu sync.Mutex
 	// guarded by mu
 	parents   []*Namespace
+	kids      map[string]*Namespace    // children, by name; not a snapshot: clients make them, as many as they like
 	leaving   map[string]chan struct{} // by name: adapters that are being closed
 	closing   bool
 	lingering int // children without sockets
@@ -79,6 +80,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	srv.departures.init()
 	srv.names.Store(&map[string]*Namespace{})
+	srv.kids = make(map[string]*Namespace)
 	srv.leaving = make(map[string]chan struct{})
 	srv.mu.Lock()
 	root := srv.addLocked(&Namespace{name: "/", tbl: new(handlerTable)})

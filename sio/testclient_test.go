@@ -163,7 +163,7 @@ func (p *peer) join(nsp string, auth ...string) *Socket {
 }
 
 // namespace returns an existing namespace.
-func (srv *Server) namespace(name string) *Namespace { return (*srv.names.Load())[name] }
+func (srv *Server) namespace(name string) *Namespace { return srv.Namespace(name) }
 
 // joined waits for the answer to a CONNECT and returns the socket id in it.
 func (p *peer) joined(nsp string) string {
