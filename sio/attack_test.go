@@ -118,7 +118,7 @@ func TestAuthPayloads(t *testing.T) {
 		if joins < 5 || joins > 12 {
 			t.Errorf("%d joins", joins)
 		}
-		r.wantLog("too many bytes of auth payloads")
+		r.wantLog("too many bytes of namespaces' names and auth payloads")
 		wantWithin(t, "bytes", memory, heap(), 12_000_000)
 		o.served()
 

@@ -10,17 +10,22 @@ import (
 // middlewares, connect handlers and disconnect handlers have run is counted like events that
 // wait, so that the connection is not read while there is too much of it.
 
-// authSize returns the bytes that an auth payload keeps.
-func authSize(auth *codec.In) int {
-	if auth == nil {
-		return 0
+// joinSize returns the bytes that a socket keeps of its CONNECT: the auth payload, and the name
+// unless it is one that Of has made. Nobody else may need the name of a child.
+func (c *client) joinSize(nsp []byte, auth *codec.In) int {
+	n := 0
+	if auth != nil {
+		n = auth.Size()
 	}
-	return auth.Size()
+	if c.srv.static(nsp) == nil {
+		n += len(nsp)
+	}
+	return n
 }
 
-// maxAuths bounds the auth payloads that the sockets of one connection keep, as they can be
+// maxKept bounds what the sockets of one connection keep of their CONNECTs, as it can be
 // read for as long as the sockets live: to ten of the largest.
-func (c *client) maxAuths() int {
+func (c *client) maxKept() int {
 	return min(max(codec.DefaultMaxAttachmentBytes, 10*c.srv.cfg.Engine.MaxPayload), math.MaxInt32)
 }
 

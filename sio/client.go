@@ -27,7 +27,7 @@ type client struct {
 	rest  *incomplete        // nil while no attachments are outstanding
 	load  load
 	ended bool
-	auths int32 // bytes of the auth payloads that the sockets keep
+	kept  int32 // bytes of the names and auth payloads that the sockets keep
 
 	limit  *limiter        // immutable after open; nil unless Config.Rates limits something
 	broken *ViolationError // set before the session is closed for it
@@ -149,7 +149,7 @@ var (
 	errNotJoined      = errors.New("sio: packet for a namespace that was not joined")
 	errJoinedTwice    = errors.New("sio: CONNECT to a namespace that was joined already")
 	errManyNamespaces = errors.New("sio: too many namespaces joined")
-	errManyAuths      = errors.New("sio: too many bytes of auth payloads")
+	errManyBytes      = errors.New("sio: too many bytes of namespaces' names and auth payloads")
 )
 
 // packet takes in.
@@ -203,7 +203,7 @@ func (c *client) join(nsp []byte, auth *codec.In) {
 	if c.limit != nil && !c.admitJoin() {
 		return
 	}
-	cost := authSize(auth)
+	cost := c.joinSize(nsp, auth)
 	c.mu.Lock()
 	var err error
 	switch {
@@ -214,8 +214,8 @@ func (c *client) join(nsp []byte, auth *codec.In) {
 		err = errJoinedTwice
 	case c.countLocked() >= c.srv.cfg.MaxNamespaces:
 		err = errManyNamespaces
-	case int(c.auths)+cost > c.maxAuths():
-		err = errManyAuths
+	case int(c.kept)+cost > c.maxKept():
+		err = errManyBytes
 	}
 	if err != nil {
 		c.mu.Unlock()
@@ -223,6 +223,7 @@ func (c *client) join(nsp []byte, auth *codec.In) {
 		return
 	}
 	s := newSocket(c, nsp, auth)
+	s.size = int32(cost)
 	if c.first == nil {
 		c.first = s
 	} else {
@@ -231,7 +232,7 @@ func (c *client) join(nsp []byte, auth *codec.In) {
 		}
 		c.more[s.nsp] = s
 	}
-	c.auths += int32(cost)
+	c.kept += int32(cost)
 	c.mu.Unlock()
 	c.queued(cost) // the connect job is counted as an event; see serve
 	c.srv.resume(s)
@@ -281,9 +282,9 @@ func (c *client) remove(s *Socket) {
 	defer c.mu.Unlock()
 	if c.first == s {
 		c.first = nil
-		c.auths -= int32(authSize(s.auth))
+		c.kept -= s.size
 	} else if c.more[s.nsp] == s {
-		c.auths -= int32(authSize(s.auth))
+		c.kept -= s.size
 		delete(c.more, s.nsp)
 		if len(c.more) == 0 {
 			c.more = nil

@@ -38,7 +38,7 @@ func (h *Handshake) Engine() *eio.Handshake { return h.s.c.sess.Handshake() }
 // connect is the connect job: it finds the namespace, runs the middlewares, and
 // answers. It runs on the socket's goroutine before any of its events.
 func (s *Socket) connect() {
-	defer s.c.handled(authSize(s.auth))
+	defer s.c.handled(int(s.size))
 	start := s.c.srv.connectStart()
 	attempt(s.tryConnect, func(err error) {
 		if err != nil {

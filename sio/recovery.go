@@ -249,6 +249,9 @@ func (rec *recovery) retire(s *Socket, reason Reason) {
 // may come back: anybody can make children.
 const maxLingering = 1000
 
+// maxLingeringName is the longest name with which they do.
+const maxLingeringName = 1000
+
 // lingerLocked reports whether a child stays for a while although it has no sockets.
 func (srv *Server) lingerLocked(ns *Namespace) bool {
 	if ns.rec == nil || ns.stay != nil || srv.closing || ns.deleted.Load() {
@@ -257,7 +260,7 @@ func (srv *Server) lingerLocked(ns *Namespace) bool {
 	ns.rec.mu.Lock()
 	left := srv.cfg.Recovery.MaxDisconnection - time.Since(ns.rec.kept)
 	ns.rec.mu.Unlock()
-	if left <= 0 || srv.lingering >= maxLingering {
+	if left <= 0 || srv.lingering >= maxLingering || len(ns.name) > maxLingeringName {
 		return false
 	}
 	srv.lingering++

@@ -34,6 +34,8 @@ type Socket struct {
 	begun    bool // the connect job has run
 	admitted bool // it was successful
 
+	size int32 // immutable: bytes that are kept of the CONNECT
+
 	next *Socket // guarded by the mutex of workers
 
 	state atomic.Uint32 // 0, connected or gone
