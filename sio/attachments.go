@@ -90,7 +90,7 @@ func (srv *Server) warnAttachments(event string, f *pool.Frame) {
 // warnAnswer is warnAttachments for the answer to m.
 func (m *Message) warnAnswer(f *pool.Frame) {
 	if n := codec.AttachmentsIn(f.Bytes()); n > codec.DefaultMaxAttachments {
-		m.s.ns.srv.warnMany("answer", string(m.in.Event()), n)
+		m.s.ns.srv.warnMany("answer", m.Event(), n)
 	}
 }
 

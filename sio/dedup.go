@@ -136,14 +136,20 @@ type seen struct {
 	at       *fifo.Element // in order, once the handler has returned
 	until    time.Time
 	size     int
-	err      error    // the *Error that the handler failed with
-	answered bool     // args are the answer
-	args     []any    // do not refer to memory of the application
-	waiter   *Message // the latest duplicate, which waits for an answer that comes late
+	err      error       // the *Error that the handler failed with
+	answered bool        // args are the answer
+	args     []any       // do not refer to memory of the application
+	waiter   *Message    // answers the latest duplicate, which waits for an answer that comes late
+	unwait   func() bool // ends the watch over its connection
+	charged  bool        // size has waiterSize in it
 }
 
-// entrySize is what an entry costs beside its key and answer, roughly.
-const entrySize = 256
+// entrySize is what an entry costs beside its key and answer, roughly, and waiterSize what
+// a duplicate costs that waits.
+const (
+	entrySize  = 256
+	waiterSize = 512
+)
 
 func (d *dedup) handle(ctx context.Context, s *Socket, m *Message, next Handler) error {
 	id := d.cfg.Key(s, m)
@@ -172,7 +178,7 @@ func (d *dedup) handle(ctx context.Context, s *Socket, m *Message, next Handler)
 		}
 		err, answered, args := e.err, e.answered, e.args
 		if err == nil && !answered && m.HasAck() {
-			e.waiter = m.Clone() // the client has given up all earlier ones
+			d.awaitLocked(e, s, m)
 		}
 		d.mu.Unlock()
 		if answered {
@@ -226,7 +232,7 @@ func (d *dedup) answer(e *seen, p codec.Parser, args []any) {
 	e.answered, e.args = true, frozen
 	e.size += size
 	w := e.waiter
-	e.waiter = nil
+	e.forgetWaiter()
 	if e.at != nil && d.known[e.key] == e {
 		d.bytes += size
 		d.boundLocked()
@@ -259,6 +265,36 @@ func (d *dedup) forgetLocked(at *fifo.Element) {
 	e := d.order.Remove(at).(*seen)
 	d.bytes -= e.size
 	delete(d.known, e.key)
+	e.forgetWaiter()
+}
+
+// awaitLocked has m answered when e is, unless its client goes before. The client has given up
+// all earlier duplicates.
+func (d *dedup) awaitLocked(e *seen, s *Socket, m *Message) {
+	e.forgetWaiter()
+	if !e.charged {
+		e.charged = true
+		e.size += waiterSize
+		d.bytes += waiterSize
+	}
+	w := m.unanswered(e.key[len(s.nsp)+1:][:len(m.Event())])
+	e.waiter = w
+	e.unwait = context.AfterFunc(s.Context(), func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if e.waiter == w {
+			e.waiter, e.unwait = nil, nil // they would keep the connection in memory
+		}
+	})
+	d.boundLocked()
+}
+
+// forgetWaiter is called with dedup.mu held.
+func (e *seen) forgetWaiter() {
+	if e.unwait != nil {
+		e.unwait()
+	}
+	e.waiter, e.unwait = nil, nil
 }
 
 // generous are limits for our own packets.

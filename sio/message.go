@@ -111,6 +111,12 @@ func (m *Message) Clone() *Message {
 	return &Message{s: m.s, in: m.in.Clone(), event: m.event, acked: m.acked, tap: m.tap}
 }
 
+// unanswered returns what is needed to answer m later, which is not its arguments. event is
+// its name.
+func (m *Message) unanswered(event string) *Message {
+	return &Message{s: m.s, in: &codec.In{Type: codec.Event, HasID: true, ID: m.in.ID}, event: event, tap: m.tap}
+}
+
 func (m *Message) answered() *atomic.Bool {
 	if m.acked != nil {
 		return m.acked
