@@ -5,41 +5,63 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 
 	"github.com/epio-go/epio/adapter"
+	"github.com/epio-go/epio/codec"
 	"github.com/epio-go/epio/eio"
 	"github.com/epio-go/epio/engine"
 	"github.com/epio-go/epio/pool"
 )
 
-// claims is what a client that wants to be recovered says in its auth payload.
-type claims struct {
-	PID    any `json:"pid"`
-	Offset any `json:"offset"`
-}
-
-// claim returns what of the claim can be considered. Without a pid there is no claim.
+// claim returns what a client that wants to be recovered says in its auth payload,
+// {"pid":"…","offset":"…"}, as far as it can be considered. Without a pid there is no claim. What
+// is no string is not decoded: it could be anything, and large.
 func (s *Socket) claim() (pid, offset string, given bool) {
 	if s.auth == nil || !bytes.Contains(s.auth.Data(), []byte("offset")) && !bytes.Contains(s.auth.Data(), []byte("pid")) {
 		return "", "", false
 	}
-	var c claims
-	if s.auth.DecodeData(&c) != nil {
-		return "", "", false // not an object: middlewares may still like it
+	var thePID, theOffset codec.Value
+	for name, v := range authValue(s.auth.Data()).Members() {
+		switch name {
+		case "pid":
+			thePID = v
+		case "offset":
+			theOffset = v
+		}
 	}
-	pid, _ = c.PID.(string)
+	if thePID.Len() <= maxPIDText {
+		pid, _ = thePID.Text()
+	}
 	if len(pid) > adapter.MaxOffset {
 		pid = ""
 	}
-	switch o := c.Offset.(type) {
-	case nil: // the client has got no event yet
-	case string:
-		offset, given = o, true
+	switch theOffset.Kind() {
+	case codec.NullValue: // the client has got no event yet
+	case codec.StringValue:
+		offset, given = theOffset.Text()
 	default:
 		pid = "" // the application's own
 	}
 	return pid, offset, given
+}
+
+// maxPIDText is how long a pid may be on the wire: each byte may be an escape of six.
+const maxPIDText = 6*adapter.MaxOffset + 2
+
+// authValue returns the payload of a CONNECT, an object that the decoder has checked: JSON or
+// msgpack, in which no map begins with a brace.
+func authValue(p []byte) codec.Value {
+	scan := codec.ScanMsgpack
+	if p[0] == '{' {
+		scan = codec.ScanJSON
+	}
+	v, err := scan(p, math.MaxInt32)
+	if err != nil {
+		return codec.Value{} // there is none
+	}
+	return v
 }
 
 // errTooMuch says that what a client has missed does not fit into its send buffer.
