@@ -43,10 +43,20 @@ func (c *client) leaving(s *Socket) {
 }
 
 // brief shortens a name that a client has chosen, for the log.
-func brief(name string) string {
-	const most = 100
-	if len(name) <= most {
-		return name
+func brief(name string) string { return shortened(name, 100) }
+
+// briefErr shortens an error, for the log: many quote what a client has sent.
+func briefErr(err error) any {
+	const most = 2000
+	if text := err.Error(); len(text) > most {
+		return shortened(text, most)
 	}
-	return name[:most] + "…"
+	return err
+}
+
+func shortened(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
 }

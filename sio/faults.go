@@ -51,7 +51,7 @@ func (s *Socket) interrupted(e *event, v any) {
 	}
 	if e == nil {
 		s.panicked("socket", p)
-		s.c.srv.log.Error("sio: panic", "namespace", s.nsp, "id", s.id, "panic", p.Value, "stack", string(p.Stack))
+		s.c.srv.log.Error("sio: panic", "namespace", brief(s.nsp), "id", s.id, "panic", p.Value, "stack", string(p.Stack))
 		return
 	}
 	defer func() {

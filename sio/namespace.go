@@ -87,7 +87,7 @@ func (h *host) BroadcastLocal(event string, args []any, o adapter.Opts, ack func
 	t := h.target(o)
 	reached, err := t.deliverLocal(event, args, ack)
 	if err != nil {
-		h.srv.log.Warn("sio: broadcast from another server lost", "event", event, "namespace", h.name, "err", err)
+		h.srv.log.Warn("sio: broadcast from another server lost", "event", event, "namespace", brief(h.name), "err", err)
 	}
 	return reached
 }

@@ -124,7 +124,7 @@ func (srv *Server) addLocked(ns *Namespace) *Namespace {
 	}
 	if c := srv.cfg.Recovery; c != nil {
 		if ns.rec, ns.recErr = newRecovery(ns, c, &srv.cfg.Engine); ns.recErr != nil {
-			srv.log.Error("sio: no recovery", "namespace", ns.name, "err", ns.recErr)
+			srv.log.Error("sio: no recovery", "namespace", brief(ns.name), "err", ns.recErr)
 		}
 	}
 	if ns.parent != nil {
@@ -236,7 +236,7 @@ func (srv *Server) closeAdapter(ctx context.Context, ns *Namespace) {
 	a := ns.connectedAdapter()
 	ns.closed.Do(func() {
 		if err := protected(func() error { return a.Close(ctx) }); err != nil {
-			srv.log.Warn("sio: adapter not closed cleanly", "namespace", ns.name, "err", err)
+			srv.log.Warn("sio: adapter not closed cleanly", "namespace", brief(ns.name), "err", err)
 		}
 	})
 }
@@ -345,7 +345,7 @@ func (n *Namespace) ready() {
 		for _, fn := range n.srv.root.tbl.load().created.fns {
 			if err := protected(func() error { fn(n); return nil }); err != nil {
 				n.srv.counts.panics.Add(1)
-				attrs := []any{"namespace", n.name, "err", err}
+				attrs := []any{"namespace", brief(n.name), "err", err}
 				if p, ok := errors.AsType[*PanicError](err); ok {
 					attrs = append(attrs, "stack", string(p.Stack))
 				}
@@ -364,12 +364,12 @@ func (n *Namespace) connectedAdapter() adapter.Adapter {
 			select {
 			case <-n.before:
 			case <-limit.C:
-				n.srv.log.Warn("sio: an earlier adapter does not close", "namespace", n.name)
+				n.srv.log.Warn("sio: an earlier adapter does not close", "namespace", brief(n.name))
 			}
 			limit.Stop()
 		}
 		if err := n.adapter.Init(n.srv.base); err != nil {
-			n.srv.log.Error("sio: adapter not initialized", "namespace", n.name, "err", err)
+			n.srv.log.Error("sio: adapter not initialized", "namespace", brief(n.name), "err", err)
 		}
 	})
 	return n.adapter

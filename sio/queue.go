@@ -165,7 +165,7 @@ func (s *Socket) handle(ctx context.Context, h Handler, m *Message) error {
 
 // failed deals with the failure of a handler.
 func (s *Socket) failed(ctx context.Context, m *Message, err error) {
-	attrs := []any{"event", string(m.in.Event()), "namespace", s.nsp, "id", s.id, "err", err}
+	attrs := []any{"event", brief(string(m.in.Event())), "namespace", brief(s.nsp), "id", s.id, "err", briefErr(err)}
 	level := slog.LevelWarn
 	if p, ok := errors.AsType[*PanicError](err); ok {
 		level = slog.LevelError
@@ -209,7 +209,7 @@ func (s *Socket) protect(what string, fn func() error) error {
 
 // faulted counts and logs the failure of user code.
 func (s *Socket) faulted(what string, err error) {
-	attrs := []any{"namespace", s.nsp, "id", s.id, "err", err}
+	attrs := []any{"namespace", brief(s.nsp), "id", s.id, "err", briefErr(err)}
 	if p, ok := errors.AsType[*PanicError](err); ok {
 		s.panicked(what, p)
 		attrs = append(attrs, "stack", string(p.Stack))

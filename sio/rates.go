@@ -124,7 +124,7 @@ func (c *client) admit(s *Socket, in *codec.In) bool {
 	c.srv.counts.throttled.Add(1)
 	if !l.warned {
 		l.warned = true
-		c.srv.log.Warn("sio: events over the rate", "remote", c.remote(), "namespace", s.nsp, "id", s.id)
+		c.srv.log.Warn("sio: events over the rate", "remote", c.remote(), "namespace", brief(s.nsp), "id", s.id)
 	}
 	if r.over == CloseWhenOver {
 		in.Release()

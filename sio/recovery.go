@@ -199,7 +199,7 @@ func (rec *recovery) evict(ctx context.Context, pid string) bool {
 	rec.mu.Unlock()
 
 	if old.state.Load() != gone {
-		old.c.srv.log.Info("sio: client is back before its connection ended", "namespace", old.nsp, "remote", old.c.remote())
+		old.c.srv.log.Info("sio: client is back before its connection ended", "namespace", brief(old.nsp), "remote", old.c.remote())
 		old.c.sess.Discard(eio.TransportClose)
 	}
 	ctx, cancel := context.WithTimeout(ctx, evictTime)
@@ -214,7 +214,7 @@ func (rec *recovery) evict(ctx context.Context, pid string) bool {
 	if rec.live[pid].s != old {
 		return true // just now
 	}
-	old.c.srv.log.Warn("sio: session given up: its handlers do not end", "namespace", old.nsp, "remote", old.c.remote())
+	old.c.srv.log.Warn("sio: session given up: its handlers do not end", "namespace", brief(old.nsp), "remote", old.c.remote())
 	rec.freeLocked(pid)
 	return false
 }
@@ -241,7 +241,7 @@ func (rec *recovery) retire(s *Socket, reason Reason) {
 	defer cancel()
 	if err := rec.a.PersistSession(ctx, session); err != nil {
 		s.c.srv.unencoded("", s.nsp, err)
-		s.c.srv.log.Warn("sio: session not stored", "namespace", s.nsp, "id", s.id, "err", err)
+		s.c.srv.log.Warn("sio: session not stored", "namespace", brief(s.nsp), "id", s.id, "err", err)
 	}
 }
 
@@ -325,7 +325,7 @@ func (h *host) BroadcastLogged(event string, args []any, o adapter.Opts, offset 
 		err = b.Encode(offset)
 	}
 	if err != nil {
-		h.srv.log.Warn("sio: broadcast from the log lost", "event", event, "namespace", n.name, "err", err)
+		h.srv.log.Warn("sio: broadcast from the log lost", "event", event, "namespace", brief(n.name), "err", err)
 		return 0
 	}
 	reached := n.index.Broadcast(b, b.opts())

@@ -157,7 +157,7 @@ func (s *Socket) unrecovered(err error) {
 	if !slices.ContainsFunc(ordinary, func(o error) bool { return errors.Is(err, o) }) {
 		level = slog.LevelWarn
 	}
-	s.c.srv.log.Log(s.c.srv.base, level, "sio: client not recovered", "namespace", s.nsp, "remote", s.c.remote(), "err", err)
+	s.c.srv.log.Log(s.c.srv.base, level, "sio: client not recovered", "namespace", brief(s.nsp), "remote", s.c.remote(), "err", err)
 }
 
 // ordinary are the reasons that need nobody's attention.
@@ -220,7 +220,7 @@ func (b *comeback) failed(ctx context.Context, err error) error {
 	if !errors.Is(err, ErrClosed) {
 		rec.a.DropSession(b.session)
 	} else if e := rec.a.PersistSession(ctx, b.session); e != nil {
-		b.s.c.srv.log.Warn("sio: session not stored", "namespace", b.s.nsp, "id", b.session.SID, "err", e)
+		b.s.c.srv.log.Warn("sio: session not stored", "namespace", brief(b.s.nsp), "id", b.session.SID, "err", e)
 	}
 	return err
 }

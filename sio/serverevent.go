@@ -171,7 +171,7 @@ type serverQueue struct {
 func (h *host) ServerEvent(event string, args []any, ack func(arg any)) {
 	n := (*Namespace)(h)
 	if n.tbl.load().servers[event] == nil {
-		h.srv.log.Debug("sio: no listener for a server-side event", "event", event, "namespace", h.name)
+		h.srv.log.Debug("sio: no listener for a server-side event", "event", event, "namespace", brief(h.name))
 		return
 	}
 	if h.srv.life.Err() != nil {
@@ -181,7 +181,7 @@ func (h *host) ServerEvent(event string, args []any, ack func(arg any)) {
 	q.mu.Lock()
 	if len(q.waiting) >= maxServerEvents {
 		q.mu.Unlock()
-		h.srv.log.Warn("sio: server-side event dropped, too many wait", "event", event, "namespace", h.name)
+		h.srv.log.Warn("sio: server-side event dropped, too many wait", "event", event, "namespace", brief(h.name))
 		return
 	}
 	q.waiting = append(q.waiting, &ServerEvent{ns: n, event: event, args: args, ack: ack})
@@ -240,7 +240,7 @@ func (n *Namespace) handleServer(e *ServerEvent) {
 }
 
 func (n *Namespace) serverFailed(e *ServerEvent, err error) {
-	attrs := []any{"event", e.event, "namespace", n.name, "err", err}
+	attrs := []any{"event", brief(e.event), "namespace", brief(n.name), "err", briefErr(err)}
 	level := slog.LevelWarn
 	if p, ok := errors.AsType[*PanicError](err); ok {
 		level = slog.LevelError
