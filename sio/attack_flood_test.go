@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestFloods has four connections write as fast as they can what costs a server more than it costs
-// them, while others work.
+// TestFloods has four connections write, 6 MB a second together, what costs a server more than it
+// costs them, while others work.
 func TestFloods(t *testing.T) {
 	pad := strings.Repeat("x", 10_000)
 	lists := "[" + strings.Repeat("[],", 5000) + "[]]"
@@ -159,8 +159,8 @@ func TestRatesOverNamespaces(t *testing.T) {
 		start := time.Now()
 		n := b.barrage([]*peer{p}, true, func(_, i int) string { return fmt.Sprintf(`42/room/%d,["x"]`, i%100) })
 		wrote = time.Since(start)
-		if n > 20_000 {
-			if over := r.srv.Stats().Throttled; over < int64(n)-20_000-int64(wrote.Seconds()) {
+		if n > 12_000 {
+			if over := r.srv.Stats().Throttled; over < int64(n)-10_000-int64(wrote.Seconds()) {
 				t.Errorf("%d of %d events were dropped", over, n)
 			}
 		}

@@ -43,6 +43,7 @@ type bystander struct {
 const (
 	bystanderPace   = 5 * time.Millisecond
 	bystanderRounds = 30 // alone, and at least so many during an attack
+	attackPace      = 20 * time.Millisecond
 	// bystanderTime is long for what takes a second: other tests run beside this one.
 	bystanderTime = 2 * time.Minute
 )
@@ -222,14 +223,18 @@ func spread(d []time.Duration) (s [3]time.Duration) {
 	return s
 }
 
-// barrage has every peer write packets as fast as it can until the attack is over; what comes back is
-// read and dropped, or left where it is. It returns how many packets went out.
+// barrage has every peer write packets, 32 KiB every attackPace if the server takes them, until the
+// attack is over; what comes back is read and dropped, or left where it is. It returns how many
+// packets went out. Attackers without a pace would take the processors the server runs on: what
+// others notice of that is the test's own doing.
 func (b *bystanders) barrage(peers []*peer, reading bool, packet func(peer, i int) string) int {
 	var sent atomic.Int64
 	var writers, readers sync.WaitGroup
 	for at, p := range peers {
 		writers.Go(func() {
-			for i := 0; !b.enough(); {
+			tick := time.NewTicker(attackPace)
+			defer tick.Stop()
+			for i := 0; !b.enough(); <-tick.C {
 				var batch []byte
 				n := 0
 				for ; n < 200 && len(batch) < 32<<10; n++ {
