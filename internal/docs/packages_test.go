@@ -17,6 +17,7 @@ var packages = map[string]string{
 	"json":     "encoding/json",
 	"log":      "log",
 	"maps":     "maps",
+	"metrics":  "runtime/metrics",
 	"math":     "math",
 	"net":      "net",
 	"netip":    "net/netip",
