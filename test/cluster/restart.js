@@ -30,10 +30,14 @@ class Listener {
       if (this.lives.length > 0) this.moves.push(this.socket.recovered);
       this.joined = this.#arrive();
     });
-    this.socket.on("tick", (from, n) => this.lives.at(-1).push(`tick ${from} ${n}`));
-    this.socket.on("said", (who, n, node) => this.lives.at(-1).push(`said ${who} ${n} by ${node}`));
+    this.socket.on("tick", (from, n, offset) => this.#hear(`tick ${from} ${n}`, offset));
+    this.socket.on("said", (who, n, node, offset) => this.#hear(`said ${who} ${n} by ${node}`, offset));
     this.ready = new Promise((resolve) => this.socket.once("connect", resolve)).then(() => this.joined);
     this.working = this.ready.then(() => this.#work());
+  }
+  #hear(message, offset) {
+    this.lives.at(-1).push(message);
+    if (offset === undefined) this.bypassed = true; // it came without the log, which was out of reach
   }
   async #arrive() {
     if (!this.socket.recovered) {
@@ -96,7 +100,7 @@ class World {
   static async create(launch, listeners, ...flags) {
     const w = new World();
     w.broker = await launch();
-    w.args = [...w.broker.args, "--recovery", "--publish", "20ms", ...flags];
+    w.args = [...w.broker.args, "--recovery", "--publish", "40ms", ...flags];
     w.balancer = await Balancer.start();
     await Promise.all(["a", "b", "c"].map((name, i) => w.begin(i, `${name}1`)));
     const c = await Client.connect(w.nodes[0]);
@@ -183,11 +187,26 @@ function saidBy(order, speaker, node) {
   return numbers(order.filter((m) => m.endsWith(` by ${node.name}`)), prefix);
 }
 
+// trial runs a test in a world. On a machine so busy that the log is out of reach for a moment, which no order is promised
+// for, it is tried again.
+async function trial(t, create, f) {
+  for (let left = 3; ; left--) {
+    const w = await create();
+    try {
+      await f(w);
+      return;
+    } catch (err) {
+      if (left === 1 || !w.listeners.some((l) => l.bypassed)) throw err;
+      t.diagnostic(`the log was out of reach: ${err.message}`);
+    } finally {
+      await w.close();
+    }
+  }
+}
+
 export function restarts(name, skip, launch) {
   describe(`${name}: nodes are replaced`, { skip: skip || false }, () => {
-    const rolling = async (t, ...flags) => {
-      const w = await World.create(launch, 100, ...flags);
-      t.after(() => w.close());
+    const rolling = (t, ...flags) => trial(t, () => World.create(launch, 100, ...flags), async (w) => {
       for (const [i, name] of ["a2", "b2", "c2"].entries()) await w.replace(i, name);
       await w.finish();
 
@@ -222,15 +241,13 @@ export function restarts(name, skip, launch) {
         }
       }
       t.diagnostic(`${moves.length} moves, ${messages} messages, each to ${w.listeners.length / rooms.length} clients`);
-    };
+    });
     test("one after the other, and nothing is lost", (t) => rolling(t, "--drain", "1s"));
     test("one after the other, each at once", (t) => rolling(t)); // Shutdown instead of Drain
 
     // What cannot be promised then: the sessions of its clients, and what it had not yet published, are gone with it. What can:
     // its clients know, and nobody else misses anything.
-    test("one is killed, and who misses something knows", async (t) => {
-      const w = await World.create(launch, 60, "--drain", "1s");
-      t.after(() => w.close());
+    test("one is killed, and who misses something knows", (t) => trial(t, () => World.create(launch, 60, "--drain", "1s"), async (w) => {
       const killed = w.nodes[0];
       await w.heard(killed);
       await Promise.all(w.listeners.map((l) => l.joined));
@@ -266,6 +283,6 @@ export function restarts(name, skip, launch) {
         }
       }
       t.diagnostic(`${orphans.length} of ${w.listeners.length} clients began anew; ${missed} acknowledged messages were lost with the node`);
-    });
+    }));
   });
 }
