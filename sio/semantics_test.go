@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -364,6 +365,15 @@ func TestSemantics6OnlyErrorTextReachesTheClient(t *testing.T) {
 		p.send(`42["secret"]`, `42["told"]`) // nobody to tell
 		p.wantNothing()
 		r.wantLog("handler failed", "event=secret", "hunter2")
+
+		r.srv.Of("/closed").Use(func(context.Context, *Socket) error { return errors.New("password is hunter2") })
+		r.srv.Of("/full").Use(func(context.Context, *Socket) error { return &Error{Message: "server is full"} })
+		p.send(`40/closed,`, `40/full,`)
+		got := []string{p.next().data, p.next().data}
+		slices.Sort(got)
+		if want := []string{`44/closed,{"message":"` + refusedText + `"}`, `44/full,{"message":"server is full"}`}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	})
 }
 
