@@ -23,7 +23,6 @@ var benchEngines = []struct {
 	name string
 	cfg  eio.Config
 }{
-
 	{"engine=memory", eio.Config{Portable: true}},
 	{"engine=epoll", eio.Config{}},
 	{"engine=netpoll", eio.Config{Reactor: engine.Netpoll}},

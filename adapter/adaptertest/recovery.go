@@ -16,7 +16,6 @@ var recoveryCases = []struct {
 	name string
 	run  func(*testing.T, *cluster)
 }{
-
 	{"offsets", offsets},
 	{"one order", oneOrder},
 	{"session", sessionCarriesState},

@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -368,6 +369,38 @@ func TestLostEntry(t *testing.T) {
 		synctest.Wait()
 		wantLines(t, hs[0], "lost kept@1 kept@2")
 		wantLines(t, hs[1], "kept@1 kept@2")
+	})
+}
+
+// values is a packet with arguments.
+type values struct {
+	packet
+	args []any
+}
+
+func (v values) Args() []any { return v.args }
+
+// What cannot go into the log is reported, and reaches the sockets here at once.
+func TestLogRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, b, as, hs := logPair(t)
+		s := connect(t, as[0].Adapter, "here")
+		var got []string
+		s.got = func(event string) { got = append(got, event) }
+		if err := as[0].Broadcast(values{"e", []any{func() {}}}, adapter.Opts{}); err == nil {
+			t.Error("encoded a function")
+		}
+		thaw := b.freeze()
+		defer thaw()
+		large := strings.Repeat("x", 40<<20)
+		send(t, as[0], packet(large+"1")) // waits for the log
+		if err := as[0].Broadcast(packet(large+"2"), adapter.Opts{}); !errors.Is(err, cluster.ErrQueueFull) {
+			t.Errorf("%.100v, want ErrQueueFull", err)
+		}
+		if len(got) != 2 || got[0] != "e" || got[1] != large+"2" {
+			t.Errorf("%d events reached a socket here", len(got))
+		}
+		wantLines(t, hs[1], "")
 	})
 }
 
