@@ -259,7 +259,10 @@ func (s *Session) Slow() bool {
 func (s *Session) Backlog() (packets, bytes int) {
 	s.mu.Lock()
 	if out := s.out; out != nil {
-		packets, bytes = len(out.frames), out.bytes
+		for _, f := range out.frames {
+			packets += f.Count()
+		}
+		bytes = out.bytes
 		s.mu.Unlock()
 		return packets, bytes
 	}

@@ -52,13 +52,21 @@ func (p *post) interrupt() {
 // put takes f and wakes the parked GET. The GET collects the packets itself, so
 // that those sent right after f go along and the sender does no encoding.
 func (o *outbox) put(f *pool.Frame) {
-	o.frames = append(o.frames, f)
 	o.bytes += f.Len()
 	if f.Droppable() {
 		o.loose++
 	}
+	if n := len(o.frames); n >= crowded {
+		f = pool.Pack(o.frames[n-1], f)
+	}
+	if f != nil {
+		o.frames = append(o.frames, f)
+	}
 	o.wake(doAnswer)
 }
+
+// crowded is the number of frames from which on small ones are packed.
+const crowded = 64
 
 // wake answers the parked GET, if there is one. A CLOSE is stronger than packets.
 func (o *outbox) wake(reply action) {

@@ -29,7 +29,7 @@ func (c *Conn) Refuses() bool {
 }
 
 // Backlog returns the frames and the bytes that are queued and not written to the
-// socket. It looks at every block of the queue.
+// socket. It looks at the whole queue.
 func (c *Conn) Backlog() (frames, bytes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

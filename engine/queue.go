@@ -8,7 +8,8 @@ import (
 
 // frameQueue holds the frames a connection has still to send, in order. The
 // first frame needs no memory of its own: an idle connection and one that is
-// written at once keep no slice. Further frames live in pooled blocks.
+// written at once keep no slice. Further frames live in pooled blocks. From some dozens
+// on, small ones are packed, so that the memory of a queue follows its bytes.
 //
 // Guarded by Conn.mu. Only the goroutine that owns flagWriting removes frames,
 // so the frames it has gathered stay alive while it writes without the lock.
@@ -43,6 +44,11 @@ func (q *frameQueue) push(f *pool.Frame) {
 	if q.first == nil {
 		q.first = f
 		return
+	}
+	if q.last != q.more { // a crowd
+		if f = pool.Pack(q.last.frames[q.last.tail-1], f); f == nil {
+			return
+		}
 	}
 	if q.last == nil || q.last.tail == blockFrames {
 		b := blocks.Get().(*frameBlock)

@@ -60,14 +60,16 @@ func (q *frameQueue) unshift(f *pool.Frame) {
 	q.first = f
 }
 
-// frames returns the number of frames.
+// frames returns the number of frames that were pushed and are there still.
 func (q *frameQueue) frames() int {
 	if q.first == nil {
 		return 0
 	}
-	n := 1
+	n := q.first.Count()
 	for b := q.more; b != nil; b = b.next {
-		n += b.tail - b.head
+		for _, f := range b.frames[b.head:b.tail] {
+			n += f.Count()
+		}
 	}
 	return n
 }

@@ -75,7 +75,9 @@ func TestDropOldestModel(t *testing.T) {
 					if loose {
 						q.push(droppable(p))
 					} else {
-						q.push(frame(p))
+						f := frame(p)
+						f.SetNotify(func(bool) {}) // is not packed
+						q.push(f)
 					}
 					m.frames = append(m.frames, dropFrame{p, loose})
 				}

@@ -40,6 +40,7 @@ type Buf struct {
 	loose  bool         // of the Frame, see SetDroppable
 	sent   bool         // of the Frame, see ReleaseSent
 	dead   bool         // test builds: released
+	packed int16        // of the Frame: how many Pack has put into it, 0 if it was not made there
 
 	notify func(sent bool) // of the Frame, see SetNotify; usually nil
 }
@@ -115,7 +116,7 @@ func (b *Buf) Seal(off int) *Frame {
 		panic(fmt.Sprintf("pool: seal at %d of %d bytes", off, len(b.B)))
 	}
 	b.off = int32(off)
-	b.asIs, b.loose = false, false
+	b.asIs, b.loose, b.packed = false, false, 0
 	b.refs.Store(1)
 	return (*Frame)(b)
 }
@@ -160,6 +161,42 @@ func (f *Frame) Droppable() bool { return f.loose }
 // Inherit marks f as other is marked: what takes the place of a frame is treated
 // like it. The duties are those of SetNoCompress.
 func (f *Frame) Inherit(other *Frame) { f.asIs, f.loose = other.asIs, other.loose }
+
+// Frames of up to packSmall bytes are put together into frames of packSize.
+const (
+	packSmall = 128
+	packSize  = 512
+)
+
+// Pack is for queues with many frames, one of which alone takes more than 100 bytes of memory however short
+// it is: what a peer that does not read is sent would take a multiple of its size. f is to stand behind last, which
+// only the queue holds. If f is small, and neither droppable nor one with SetNotify, it may be copied: Pack returns nil when
+// its bytes are part of last now, and otherwise the frame to put behind last. It takes f.
+//
+// What Bytes of last has returned before stays valid.
+func Pack(last, f *Frame) *Frame {
+	if f.Len() > packSmall || f.loose || f.notify != nil {
+		return f
+	}
+	if last.packed > 0 && last.asIs == f.asIs && len(last.B)+f.Len() <= cap(last.B) {
+		last.B = append(last.B, f.Bytes()...)
+		last.packed++
+		f.Release()
+		return nil
+	}
+	if last.packed == 0 && last.Len() > packSmall {
+		return f // alone among large ones
+	}
+	b := Get(packSize)
+	b.B = append(b.B, f.Bytes()...)
+	p := b.Seal(0)
+	p.asIs, p.packed = f.asIs, 1
+	f.Release()
+	return p
+}
+
+// Count returns how many frames f stands for: 1, or those that Pack has put into it.
+func (f *Frame) Count() int { return max(int(f.packed), 1) }
 
 // SetNotify has fn called when the last reference to the frame is given back, with true
 // if a transport has called ReleaseSent by then. The caller must hold the only reference, and

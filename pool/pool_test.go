@@ -180,3 +180,68 @@ func TestNotify(t *testing.T) {
 		t.Errorf("a buffer's header has %d bytes, more than its size class of 48", s)
 	}
 }
+
+func TestPack(t *testing.T) {
+	before := Live()
+	frame := func(n int) *Frame {
+		b := Get(n)
+		b.B = append(b.B, bytes.Repeat([]byte{byte(n)}, n)...)
+		return b.Seal(0)
+	}
+	pack := func(last, f *Frame, taken bool) *Frame {
+		t.Helper()
+		want := append(bytes.Clone(last.Bytes()), f.Bytes()...)
+		p := Pack(last, f)
+		if taken != (p == nil) {
+			t.Fatalf("packed %v, want %v", p == nil, taken)
+		}
+		if p == nil && !bytes.Equal(last.Bytes(), want) {
+			t.Fatal("other content")
+		}
+		return p
+	}
+	first := frame(3)
+	p := pack(first, frame(5), false)
+	seen := p.Bytes()
+	n := 1
+	for ; p.Len()+7 <= packSize; n++ {
+		pack(p, frame(7), true)
+	}
+	if p.Count() != n || first.Count() != 1 || !bytes.Equal(seen, []byte{5, 5, 5, 5, 5}) {
+		t.Errorf("%d frames, want %d; the first is %q", p.Count(), n, seen)
+	}
+	second := pack(p, frame(8), false) // does not fit
+	pack(second, frame(packSmall), true)
+	large := pack(second, frame(packSmall+1), false)
+	if large.Count() != 1 || large.packed != 0 {
+		t.Error("a large frame was copied")
+	}
+	alone := frame(1)
+	if pack(large, alone, false) != alone {
+		t.Error("a small frame among large ones was copied")
+	}
+
+	// What is told of or dropped by itself stays by itself; so does what is compressed otherwise.
+	loose, notified, asIs := frame(1), frame(1), frame(1)
+	loose.SetDroppable()
+	notified.SetNotify(func(bool) {})
+	asIs.SetNoCompress()
+	pack(second, loose, false)
+	pack(second, notified, false)
+	third := pack(second, asIs, false)
+	if !third.NoCompress() {
+		t.Error("the mark is lost")
+	}
+	shared := frame(2)
+	shared.Retain(1)
+	pack(second, shared, true)
+	if !bytes.Equal(shared.Bytes(), []byte{2, 2}) {
+		t.Error("a shared frame is gone")
+	}
+	for _, f := range []*Frame{first, p, second, large, alone, loose, notified, third, shared} {
+		f.Release()
+	}
+	if n := Live() - before; n != 0 {
+		t.Errorf("%d frames not released", n)
+	}
+}
