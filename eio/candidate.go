@@ -29,6 +29,8 @@ type candidate struct {
 // Data implements engine.Handler.
 func (k *candidate) Data(c *engine.Conn, p []byte) (used int) {
 	k.attach(c)
+	var pings pings
+	defer pings.end(c)
 	for used < len(p) {
 		k.s.mu.Lock()
 		dropped, switched, held := k.dropped, k.switched, k.s.m.candidate == stagePending
@@ -51,6 +53,10 @@ func (k *candidate) Data(c *engine.Conn, p []byte) (used int) {
 			return used
 		}
 		used += n
+		if m.op == ws.OpPing {
+			pings.answer(c, m.data)
+			continue
+		}
 		k.message(c, &m)
 		m.release()
 	}
@@ -132,9 +138,6 @@ func (k *candidate) message(c *engine.Conn, m *wsMessage) {
 		packet, err = k.s.parseText(m.data)
 	case ws.OpBinary:
 		packet = k.s.parseBinary(m.data)
-	case ws.OpPing:
-		c.Send(controlFrame(ws.OpPong, m.data))
-		return
 	case ws.OpClose:
 		ce, err := parseClose(m.data)
 		if err == nil {

@@ -44,8 +44,10 @@ func (h *wsConn) Data(c *engine.Conn, p []byte) (used int) {
 		s.vacate()
 	}()
 
+	var pings pings
 	for used < len(p) {
 		if s.paused.Load() && s.pauseConn(c) {
+			pings.end(c)
 			return used
 		}
 		m, n, err := s.rd.next(p[used:], s.srv.cfg.MaxPayload)
@@ -54,9 +56,14 @@ func (h *wsConn) Data(c *engine.Conn, p []byte) (used int) {
 			return goodbye(c, h, p, true)
 		}
 		if n == 0 {
+			pings.end(c)
 			return used
 		}
 		used += n
+		if m.op == ws.OpPing {
+			pings.answer(c, m.data)
+			continue
+		}
 		held = m.buf
 		alive := s.message(c, &m)
 		held = nil
@@ -65,10 +72,37 @@ func (h *wsConn) Data(c *engine.Conn, p []byte) (used int) {
 			return used + goodbye(c, h, p[used:], false)
 		}
 	}
+	pings.end(c)
 	if s.paused.Load() {
 		s.pauseConn(c)
 	}
 	return used
+}
+
+// pings answers the PINGs that one Data finds. Each has its PONG, as in the reference, unless there are many:
+// then of the rest only the last has, which is all that RFC 6455 section 5.5.3 asks for. Otherwise a full
+// buffer of them would be thousands of system calls, and on the reactor others wait meanwhile.
+type pings struct {
+	n    int
+	last []byte // not answered; part of what Data was given
+	late bool
+}
+
+const manyPings = 16
+
+func (g *pings) answer(c *engine.Conn, data []byte) {
+	if g.n++; g.n <= manyPings {
+		c.Send(controlFrame(ws.OpPong, data))
+		return
+	}
+	g.last, g.late = data, true
+}
+
+// end answers what is left.
+func (g *pings) end(c *engine.Conn) {
+	if g.late {
+		c.Send(controlFrame(ws.OpPong, g.last))
+	}
 }
 
 // Closed implements engine.Handler.
@@ -93,9 +127,6 @@ func (s *Session) message(c *engine.Conn, m *wsMessage) bool {
 		packet, err = s.parseText(m.data)
 	case ws.OpBinary:
 		packet = s.parseBinary(m.data)
-	case ws.OpPing:
-		c.Send(controlFrame(ws.OpPong, m.data))
-		return true
 	case ws.OpClose:
 		if !s.exists() { // the answer to our own
 			hangUp(c)
