@@ -211,7 +211,7 @@ func readBody(r *http.Request, limit int) (*pool.Buf, error) {
 	// The declared length is only a promise; memory follows what has arrived.
 	first := int64(4 << 10)
 	if r.ContentLength >= 0 {
-		first = min(r.ContentLength, 64<<10) + 1
+		first = min(r.ContentLength+1, first)
 	}
 	b := pool.Get(int(first))
 	read := false
