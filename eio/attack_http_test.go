@@ -4,31 +4,15 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 )
 
-// ask dials, writes a request and returns the connection, with nothing read.
-func (r *rig) ask(request string) net.Conn {
-	r.t.Helper()
-	nc, err := r.dial()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(time.Hour)) // fake time may run far
-	if _, err := io.WriteString(nc, request); err != nil {
-		r.t.Fatal(err)
-	}
-	return nc
-}
-
-// TestUnreadAnswers leaves answers of the internal HTTP server unread: to polls, and files.
+// TestAttackUnreadAnswers leaves answers of the internal HTTP server unread: to polls, and files.
 // The server gives the connections up.
-func TestUnreadAnswers(t *testing.T) {
+func TestAttackUnreadAnswers(t *testing.T) {
 	eachMemoryDoor(t, func(t *testing.T, d door) {
 		if !d.direct {
 			return // the timeouts of that http.Server are its owner's
@@ -54,8 +38,8 @@ func TestUnreadAnswers(t *testing.T) {
 	})
 }
 
-// TestUnsentBodies announces bodies for other paths than the engine's and never sends them.
-func TestUnsentBodies(t *testing.T) {
+// TestAttackUnsentBodies announces bodies for other paths than the engine's and never sends them.
+func TestAttackUnsentBodies(t *testing.T) {
 	eachMemoryDoor(t, func(t *testing.T, d door) {
 		if !d.direct {
 			return

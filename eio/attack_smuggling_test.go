@@ -12,10 +12,10 @@ import (
 const goodUpgrade = "GET " + wsPath + " HTTP/1.1\r\nHost: x\r\n@Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
-// TestSmuggling sends requests that two parsers may cut in different ways: the own
+// TestAttackSmuggling sends requests that two parsers may cut in different ways: the own
 // listener's and net/http's must not. The second request of each, for a session of polling, must
 // not be seen as one where it is part of the first.
-func TestSmuggling(t *testing.T) {
+func TestAttackSmuggling(t *testing.T) {
 	const second = "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n"
 	with := func(lines string) string { return strings.Replace(goodUpgrade, "@", lines, 1) }
 	tests := map[string]struct {
@@ -77,15 +77,13 @@ func TestSmuggling(t *testing.T) {
 				}
 			})
 		}
-		r.ordinary().served(r)
+		r.ordinary().served()
 	})
 }
 
-func closeWrite(c any) { c.(interface{ CloseWrite() error }).CloseWrite() }
-
-// TestHeaderInjection has line breaks in everything that a client says and may hear again. No
+// TestAttackHeaderInjection has line breaks in everything that a client says and may hear again. No
 // answer may have a header of the client's making.
-func TestHeaderInjection(t *testing.T) {
+func TestAttackHeaderInjection(t *testing.T) {
 	cfg := Config{CORS: &CORSOptions{Credentials: true, Reflect: true}, Cookie: &Cookie{}}
 	eachDoor(t, func(t *testing.T, d door) { testInjection(t, d, cfg) })
 	// With a hook, WebSocket handshakes go through net/http at every door.
@@ -135,12 +133,12 @@ func testInjection(t *testing.T, d door, cfg Config) {
 			}
 		}
 	}
-	r.ordinary().served(r)
+	r.ordinary().served()
 }
 
-// TestCrossOriginWebSocket holds what the documentation says of pages of other sites: CORS does
+// TestAttackCrossOriginWebSocket holds what the documentation says of pages of other sites: CORS does
 // not keep them from opening WebSockets, AllowRequest does, before there is a session.
-func TestCrossOriginWebSocket(t *testing.T) {
+func TestAttackCrossOriginWebSocket(t *testing.T) {
 	cors := &CORSOptions{Origins: []string{"https://good.example"}}
 	eachDoor(t, func(t *testing.T, d door) {
 		r := d.open(t, Config{CORS: cors}, nil)

@@ -251,10 +251,6 @@ func TestHTTP2(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	cert := httptest.NewUnstartedServer(nil)
-	cert.StartTLS()
-	cert.Close()
-	config := &tls.Config{Certificates: cert.TLS.Certificates}
 	for _, d := range []string{"http", "direct"} {
 		t.Run("door="+d, func(t *testing.T) {
 			a := &app{echo: true}
@@ -263,7 +259,7 @@ func TestTLS(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ln, err := tls.Listen("tcp", "127.0.0.1:0", config)
+			ln, err := tls.Listen("tcp", "127.0.0.1:0", serverTLS())
 			if err != nil {
 				t.Fatal(err)
 			}
