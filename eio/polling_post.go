@@ -89,6 +89,8 @@ func (s *Session) endPost(w http.ResponseWriter, r *http.Request, p *post, err e
 	}
 	overlap := p.overlap
 	over := s.m.phase == phaseClosed
+	large := s.large
+	s.large = large || errors.Is(err, ErrMessageTooBig)
 	cause := ErrPostAborted
 	switch {
 	case over || err == nil || errors.Is(err, ErrMessageTooBig):
@@ -106,7 +108,9 @@ func (s *Session) endPost(w http.ResponseWriter, r *http.Request, p *post, err e
 		writeBody(w, http.StatusOK, "text/html", textOK)
 	case errors.Is(err, ErrMessageTooBig):
 		// The session goes on, as in the reference, though the official client ends it.
-		s.srv.log.Info("eio: POST body too large", "sid", s.id, "err", err)
+		if !large { // once: the client may go on like this
+			s.srv.log.Info("eio: POST body too large", "sid", s.id, "err", err)
+		}
 		s.srv.report(r, &failure{code: CodeBadRequest, context: ErrorContext{Name: "PAYLOAD_TOO_LARGE", SID: s.id}, err: err})
 		writeEmpty(w, http.StatusRequestEntityTooLarge)
 	case errors.Is(err, ErrInvalidContent):

@@ -41,6 +41,7 @@ type Session struct {
 	owed    bool // whoever is busy has to call Handler.Close with ending
 	marked  bool // Hooks.Drain has a mark in the queue of conn
 	moved   bool // it began on another transport
+	large   bool // a POST body over the limit was logged
 	m       machine
 	armed   time.Duration // what timer is set to
 	timer   engine.Timer

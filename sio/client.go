@@ -3,11 +3,13 @@ package sio
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 
 	"github.com/epio-go/epio/codec"
 	"github.com/epio-go/epio/eio"
 	"github.com/epio-go/epio/engine"
+	"github.com/epio-go/epio/internal/gcra"
 )
 
 // client is one connection and the sockets it has, one for each namespace.
@@ -21,13 +23,15 @@ type client struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	first *Socket            // the only socket of most connections
-	more  map[string]*Socket // the others, by namespace
-	timer *connectTimer      // nil once a namespace was joined
-	rest  *incomplete        // nil while no attachments are outstanding
-	load  load
-	ended bool
-	kept  int32 // bytes of the names and auth payloads that the sockets keep
+	first    *Socket            // the only socket of most connections
+	more     map[string]*Socket // the others, by namespace
+	timer    *connectTimer      // nil once a namespace was joined
+	rest     *incomplete        // nil while no attachments are outstanding
+	load     load
+	ended    bool
+	kept     int32       // bytes of the names and auth payloads that the sockets keep
+	unlogged int32       // lines left out of the log since the last one
+	lines    gcra.Bucket // see logger
 
 	limit  *limiter        // immutable after open; nil unless Config.Rates limits something
 	broken *ViolationError // set before the session is closed for it
@@ -112,6 +116,7 @@ func (h *sessions) Close(sess *eio.Session, r eio.Reason, err error) {
 	} else if err != nil {
 		c.srv.log.Debug("sio: connection closed", "remote", c.remote(), "reason", string(r), "err", err)
 	}
+	c.tellUnlogged()
 	c.dec.Close()
 	c.mu.Lock()
 	c.ended = true
@@ -137,7 +142,7 @@ func (h *sessions) Close(sess *eio.Session, r eio.Reason, err error) {
 // violation ends the connection of a client that broke the protocol. The
 // reference closes with this reason, too.
 func (c *client) violation(err error) {
-	c.srv.log.Info("sio: protocol violation", "remote", c.remote(), "err", err)
+	c.logger(slog.LevelInfo).Info("sio: protocol violation", "remote", c.remote(), "err", err)
 	c.mu.Lock()
 	c.broken = &ViolationError{Err: err}
 	c.mu.Unlock()

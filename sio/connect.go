@@ -3,6 +3,7 @@ package sio
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -204,18 +205,18 @@ func (s *Socket) refuse(err error) {
 		s.leave(TransportClose)
 		return
 	}
-	log.Info("sio: connect refused", "namespace", brief(s.nsp), "remote", s.c.remote(), "err", briefErr(err))
+	s.c.logger(slog.LevelInfo).Info("sio: connect refused", "namespace", brief(s.nsp), "remote", s.c.remote(), "err", briefErr(err))
 	text, data := refusedText, any(nil)
 	if e, ok := errors.AsType[*Error](err); ok {
 		text, data = e.Message, e.Data
 	} else if p, ok := errors.AsType[*PanicError](err); ok {
 		s.panicked("connect middleware", p)
-		log.Error("sio: connect middleware panicked", "namespace", brief(s.nsp), "panic", p.Value, "stack", string(p.Stack))
+		s.c.logger(slog.LevelError).Error("sio: connect middleware panicked", "namespace", brief(s.nsp), "panic", p.Value, "stack", string(p.Stack))
 	}
 	f, encErr := s.encodeRefusal(text, data)
 	if encErr != nil {
 		s.c.srv.unencoded("connect_error", s.nsp, encErr)
-		log.Error("sio: data of a connect error cannot be encoded", "namespace", brief(s.nsp), "err", encErr)
+		s.c.logger(slog.LevelError).Error("sio: data of a connect error cannot be encoded", "namespace", brief(s.nsp), "err", encErr)
 		f, encErr = s.encodeRefusal(text, nil)
 	}
 	s.c.remove(s) // the answer may bring the next attempt

@@ -174,7 +174,7 @@ func (s *Socket) failed(ctx context.Context, m *Message, err error) {
 	} else if _, ok := errors.AsType[*Error](err); ok {
 		level = slog.LevelDebug // an answer, not a failure
 	}
-	s.c.srv.log.Log(ctx, level, "sio: handler failed", attrs...)
+	s.c.logger(level).Log(ctx, level, "sio: handler failed", attrs...)
 	if m.HasAck() {
 		a := newAckError(err)
 		ackErr := m.Ack(a)
@@ -214,7 +214,7 @@ func (s *Socket) faulted(what string, err error) {
 		s.panicked(what, p)
 		attrs = append(attrs, "stack", string(p.Stack))
 	}
-	s.c.srv.log.Error("sio: "+what+" failed", attrs...)
+	s.c.logger(slog.LevelError).Error("sio: "+what+" failed", attrs...)
 }
 
 func protected(fn func() error) (err error) {
