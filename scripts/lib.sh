@@ -42,9 +42,9 @@ each_module() {
 	return "$status"
 }
 
-# tools builds staticcheck, gofumpt and benchstat, at the versions of tools/go.mod, into bin/tools.
+# tools builds staticcheck, gofumpt, govulncheck and benchstat, at the versions of tools/go.mod, into bin/tools.
 tools() {
-	if [[ ! -x bin/tools/staticcheck || tools/go.mod -nt bin/tools/staticcheck ]]; then
+	if [[ ! -x bin/tools/govulncheck || tools/go.mod -nt bin/tools/govulncheck ]]; then
 		echo "building tools"
 		mkdir -p bin/tools
 		(cd tools && GOWORK=off go build -o ../bin/tools/ tool)

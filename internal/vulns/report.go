@@ -1,0 +1,129 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"go/version"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// reach says how near a vulnerability is to our code.
+type reach int
+
+const (
+	required reach = iota // the module is required
+	imported              // the package is imported
+	called                // the function can be called
+)
+
+// key is one vulnerability in one version of a module.
+type key struct{ osv, module, version string }
+
+type finding struct {
+	key
+	reach reach
+	fixed string // the version with the remedy, or empty
+	dir   string // the module of ours it was found in, at this reach
+	ours  bool   // which others import
+	from  string // the function of ours, if called
+}
+
+type report struct {
+	findings  map[key]finding
+	summaries map[string]string // by id
+}
+
+func newReport() *report {
+	return &report{findings: make(map[key]finding), summaries: make(map[string]string)}
+}
+
+// standardLibrary is the module path govulncheck gives it.
+const standardLibrary = "stdlib"
+
+// add adds a finding in the module of ours in dir. Of several, the nearest stays.
+func (r *report) add(dir, osv, fixed string, trace []frame) {
+	at := trace[0]
+	f := finding{key: key{osv, at.Module, at.Version}, fixed: fixed, dir: dir, ours: published(dir)}
+	switch {
+	case at.Function != "":
+		f.reach = called
+		last := trace[len(trace)-1]
+		f.from = strings.TrimPrefix(last.Receiver+"."+last.Function, ".")
+		f.from = last.Package + "." + strings.TrimPrefix(f.from, "*")
+	case at.Package != "":
+		f.reach = imported
+	}
+	if old, known := r.findings[f.key]; !known || f.rank() > old.rank() {
+		r.findings[f.key] = f
+	}
+}
+
+// published reports whether the module in dir, relative to the repository, is one that others import. The programs in
+// examples and bench are not.
+func published(dir string) bool {
+	top, _, _ := strings.Cut(filepath.ToSlash(dir), "/")
+	return top != "examples" && top != "bench"
+}
+
+// rank says which of several findings of a vulnerability counts: the nearest, and of those one in a published module.
+func (f *finding) rank() int {
+	rank := 2 * int(f.reach)
+	if f.ours {
+		rank++
+	}
+	return rank
+}
+
+// write writes what was found with the Go release current, and returns whether that is a failure.
+func (r *report) write(w io.Writer, current string) (failed bool) {
+	all := slices.SortedFunc(maps.Values(r.findings), func(a, b finding) int {
+		return cmp.Or(-cmp.Compare(a.reach, b.reach), cmp.Compare(a.module, b.module), cmp.Compare(a.osv, b.osv))
+	})
+	mended := ""
+	std := 0
+	for _, f := range all {
+		var note string
+		switch {
+		case f.module == standardLibrary && f.reach == called:
+			note = "WARNING"
+			std++
+			if fixed := "go" + strings.TrimPrefix(f.fixed, "v"); version.Compare(fixed, mended) > 0 {
+				mended = fixed
+			}
+		case f.module == standardLibrary:
+			continue // with the same remedy, and often none is needed
+		case f.reach == called && !f.ours:
+			note = "WARNING"
+		case f.reach == called:
+			note = "FAILURE"
+			failed = true
+		default:
+			note = "note"
+		}
+		fmt.Fprintf(w, "%s: %s in %s %s, %s\n\t%s\n", note, f.osv, f.module, f.version, f.remedy(), r.summaries[f.osv])
+		switch f.reach {
+		case called:
+			fmt.Fprintf(w, "\tcalled from %s (%s)\n", f.from, f.dir)
+		case imported:
+			fmt.Fprintf(w, "\tthe package is imported, the function not called (%s)\n", f.dir)
+		default:
+			fmt.Fprintf(w, "\tthe module is required, the package not imported (%s)\n", f.dir)
+		}
+	}
+	if std > 0 {
+		fmt.Fprintf(w, "WARNING: %s has %d known vulnerabilities in what is called; %s mends them\n",
+			current, std, cmp.Or(mended, "no release"))
+	}
+	return failed
+}
+
+func (f *finding) remedy() string {
+	if f.fixed == "" {
+		return "not mended in any version"
+	}
+	return "mended in " + f.fixed
+}
