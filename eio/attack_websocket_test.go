@@ -173,9 +173,12 @@ func TestAttackCompressionBombs(t *testing.T) {
 			a.write(clientFrame(0xc2, []byte(bomb)))
 			op, p, err := a.frame()
 			if err != nil || op != 8 || len(p) != 2 || p[0] != 1009>>8 || p[1] != 1009&0xff {
-				t.Errorf("got %v %q, %v; want a close frame with 1009", op, p, err)
+				t.Errorf("got %v %.20q, %v; want a close frame with 1009", op, p, err)
 			}
 		})
+		if t.Failed() {
+			return
+		}
 		o.wantHeld(n, 32<<10+d.connSize())
 
 		// Cut, so that it never is complete; the compressed form counts.
@@ -278,6 +281,7 @@ func TestAttackUpgrades(t *testing.T) {
 		o := r.ordinary()
 		sid := r.poll()
 		first := r.candidate(sid)
+		first.nc.SetDeadline(time.Now().Add(stamina))
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
@@ -291,12 +295,16 @@ func TestAttackUpgrades(t *testing.T) {
 					c.nc.SetDeadline(time.Now().Add(stamina))
 					if op, _, err := c.frame(); err != nil || op != 0x8 {
 						t.Errorf("%v, %v, want a close frame", op, err)
+						return
 					}
 					c.close()
 				}
 			})
 		}
 		wg.Wait()
+		if t.Failed() {
+			return
+		}
 		conns := make([]net.Conn, n)
 		for i := range conns {
 			sid := r.poll()
