@@ -52,6 +52,7 @@ type wheelShard struct {
 	w       *Wheel
 	levels  [wheelLevels]*wheelLevel // made on first use
 	due     timerList                // expired, to be called
+	armed   int                      // timers that are armed
 	running bool                     // a goroutine is calling due
 	stopped bool
 	runtime *time.Timer
@@ -94,6 +95,18 @@ func NewWheel() *Wheel {
 
 // Now returns the time since the wheel was made, by the monotonic clock.
 func (w *Wheel) Now() time.Duration { return time.Since(w.start) }
+
+// Armed returns how many timers are armed: set, and not yet called.
+func (w *Wheel) Armed() int {
+	n := 0
+	for i := range w.shards {
+		s := &w.shards[i]
+		s.mu.Lock()
+		n += s.armed
+		s.mu.Unlock()
+	}
+	return n
+}
 
 // Stop disarms the wheel: no timer fires any more.
 func (w *Wheel) Stop() {
@@ -170,6 +183,7 @@ func (s *wheelShard) link(t *Timer, level int, slot int64) {
 	lv.slots[i].add(t)
 	lv.used[i/64] |= 1 << (i % 64)
 	t.level, t.slot, t.armed = int8(level), i, true
+	s.armed++
 }
 
 func (s *wheelShard) unlink(t *Timer) {
@@ -182,6 +196,9 @@ func (s *wheelShard) unlink(t *Timer) {
 		}
 	case t.level == onDue:
 		s.due.remove(t)
+	}
+	if t.armed {
+		s.armed--
 	}
 	t.level, t.armed = unlinked, false
 }

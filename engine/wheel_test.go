@@ -143,6 +143,15 @@ func TestWheelModel(t *testing.T) {
 					a.disarm()
 				default:
 					pass(time.Duration(rnd.Int64N(1 << (10 + rnd.IntN(26)))))
+					armed := 0
+					for _, a := range all {
+						if a.Timer.armed {
+							armed++
+						}
+					}
+					if got := w.Armed(); got != armed {
+						t.Fatalf("%d timers are armed, by its count %d", armed, got)
+					}
 					for _, a := range all {
 						if a.overdue() {
 							t.Fatalf("timer for %v set at %v has not fired at %v", a.at, a.set, w.Now())
