@@ -235,6 +235,26 @@ func (r *recovery) sweep() {
 	}
 }
 
+// Kept is what a [Memory] adapter with recovery holds for clients that are away.
+type Kept struct {
+	// Sessions is how many clients may still come back, those on their way among them.
+	Sessions int
+	// Packets is the length of the log, and Bytes what it is taken to cost, by the measure of
+	// RecoveryConfig.LogBytes.
+	Packets, Bytes int
+}
+
+// Kept returns what is held for clients that are away; nothing without recovery.
+func (a *Memory) Kept() Kept {
+	r := a.rec
+	if r == nil {
+		return Kept{}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return Kept{len(r.away) + len(r.taken), r.log.len, r.log.bytes}
+}
+
 // close forgets everything.
 func (r *recovery) close() {
 	r.mu.Lock()

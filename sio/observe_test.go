@@ -211,6 +211,34 @@ func TestPanicsAreCounted(t *testing.T) {
 	})
 }
 
+// TestStatsOfRecovery follows a client that goes, comes back, goes again and is given up.
+func TestStatsOfRecovery(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := memory(t, withRecovery(Config{Recovery: &Recovery{MaxDisconnection: time.Minute}}))
+		want := func(when string, away, logged int) {
+			t.Helper()
+			synctest.Wait()
+			st := r.srv.Stats().Namespaces
+			if len(st) != 1 || st[0].Away != away || st[0].LoggedPackets != logged || (st[0].LoggedBytes > 0) != (logged > 0) {
+				t.Errorf("%s: %+v, want %d away and %d logged", when, st, away, logged)
+			}
+		}
+		c := r.traveller("/")
+		want("connected", 0, 0)
+		must(t, r.srv.Emit("n"))
+		c.lose()
+		want("away", 1, 1)
+		must(t, r.srv.Emit("n"))
+		want("sent meanwhile", 1, 2)
+		c.wantBack()
+		want("back", 0, 2)
+		c.lose()
+		pass := r.srv.cfg.Recovery.MaxDisconnection + eio.DefaultPingInterval + eio.DefaultPingTimeout
+		<-time.After(2 * pass)
+		want("given up", 0, 0)
+	})
+}
+
 func TestStats(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := memory(t, Config{CountTraffic: true})
@@ -227,7 +255,7 @@ func TestStats(t *testing.T) {
 		must(t, r.srv.Emit("n")) // the same
 		st := r.srv.Stats()
 		slices.SortFunc(st.Namespaces, func(a, b NamespaceStats) int { return strings.Compare(a.Name, b.Name) })
-		if !slices.Equal(st.Namespaces, []NamespaceStats{{"/", 1, 2}, {"/a", 1, 0}}) {
+		if !slices.Equal(st.Namespaces, []NamespaceStats{{Name: "/", Sockets: 1, Rooms: 2}, {Name: "/a", Sockets: 1}}) {
 			t.Errorf("namespaces %+v", st.Namespaces)
 		}
 		if st.Busy != 1 || st.Connects != 2 || st.Engine.Sessions != 2 || st.Engine.Polling != 1 || st.Engine.WebSocket != 1 {

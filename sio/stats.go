@@ -3,6 +3,7 @@ package sio
 import (
 	"sync/atomic"
 
+	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/eio"
 )
 
@@ -45,6 +46,10 @@ type NamespaceStats struct {
 	Name    string
 	Sockets int // connected
 	Rooms   int // those of which sockets are members by Join
+
+	// Away is how many clients may still come back, LoggedPackets and LoggedBytes what is kept of events for
+	// them, by the measure of Config.Recovery. They are zero when another adapter than that in memory keeps it.
+	Away, LoggedPackets, LoggedBytes int
 }
 
 // Stats returns a snapshot. Its cost grows with the number of namespaces, not with that
@@ -65,7 +70,12 @@ func (srv *Server) Stats() Stats {
 		Throttled:       c.throttled.Load(),
 	}
 	for ns := range srv.Namespaces() {
-		st.Namespaces = append(st.Namespaces, NamespaceStats{ns.name, ns.index.Len(), ns.index.RoomCount()})
+		one := NamespaceStats{Name: ns.name, Sockets: ns.index.Len(), Rooms: ns.index.RoomCount()}
+		if m, ok := ns.adapter.(*adapter.Memory); ok {
+			kept := m.Kept()
+			one.Away, one.LoggedPackets, one.LoggedBytes = kept.Sessions, kept.Packets, kept.Bytes
+		}
+		st.Namespaces = append(st.Namespaces, one)
 	}
 	srv.traffic.add(&st)
 	return st
