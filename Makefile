@@ -1,7 +1,7 @@
 # Every target installs what it needs: npm packages, tools, and, when run as root on Debian, browser, proxies and brokers. What
 # cannot be installed is skipped with a message, except with CI=true or REQUIRE_SERVICES=1: then it is a failure.
 
-.PHONY: help chat cluster test test-go test-js test-examples test-proxy test-browser check build bench bench-quick bench-cluster bench-micro bench-compare fuzz soak clean
+.PHONY: help chat cluster test test-go test-js test-examples test-proxy test-browser check build bench bench-quick bench-cluster bench-micro bench-compare fuzz soak cover clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ fuzz: ## Run every fuzz function for a while (FUZZTIME=1m FUZZ=regexp)
 
 soak: ## Random clients for a while, then a look at what they have left (SOAKTIME=5m SOAKBUILD=-race SOAKFLAGS='-rate 100')
 	@scripts/soak
+
+cover: ## Say which share of the statements the Go tests run, package by package (MIN=101 lists every parser's files)
+	@scripts/cover
 
 clean: ## Remove what was built or installed in the checkout
 	rm -rf bin bench/node/node_modules test/node_modules test/cluster/node_modules examples/node_modules examples/chat/node_modules examples/webtransport/node_modules
