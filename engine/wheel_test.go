@@ -471,7 +471,13 @@ func TestWheelAfterStop(t *testing.T) {
 			timers[i].Init(w, x)
 			timers[i].Reset(time.Second)
 		}
+		for i := range w.shards { // which read the clock
+			w.shards[i].mu.Lock()
+		}
 		w.start = w.start.Add(-time.Minute) // nothing has run for that long
+		for i := range w.shards {
+			w.shards[i].mu.Unlock()
+		}
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if fired.Load() > 0 {
