@@ -154,16 +154,20 @@ var faultyCases = map[string]faultyCase{
 		r.srv.Of("/{any}")
 		r.srv.OnNamespace(func(*Namespace) { x.strike() })
 	}},
-	"adapter's factory": {join: "/x", want: `44/x,{"message":"connection refused"}`, gone: true, log: "sio: connect middleware panicked",
+	"adapter's factory": {
+		join: "/x", want: `44/x,{"message":"connection refused"}`, gone: true, log: "sio: connect middleware panicked",
 		cfg: func(c *Config, x *fault) {
 			c.Adapter = func(h adapter.Host) adapter.Adapter { x.strike(); return adapter.MemoryFactory(h) }
 		},
-		set: func(r *rig, x *fault) { r.srv.Of("/{any}") }},
-	"adapter's Init": {join: "/x", want: `44/x,{"message":"connection refused"}`, gone: true, log: "sio: connect middleware panicked",
+		set: func(r *rig, x *fault) { r.srv.Of("/{any}") },
+	},
+	"adapter's Init": {
+		join: "/x", want: `44/x,{"message":"connection refused"}`, gone: true, log: "sio: connect middleware panicked",
 		cfg: func(c *Config, x *fault) {
 			c.Adapter = func(h adapter.Host) adapter.Adapter { return faultyAdapter{adapter.MemoryFactory(h), x} }
 		},
-		set: func(r *rig, x *fault) { r.srv.Of("/{any}") }},
+		set: func(r *rig, x *fault) { r.srv.Of("/{any}") },
+	},
 	"connect handler": {join: "/", want: "40", gone: true, log: "sio: connect handler failed", set: func(r *rig, x *fault) {
 		r.srv.OnConnect(func(context.Context, *Socket) error { x.strike(); return nil })
 	}},
@@ -185,13 +189,15 @@ var faultyCases = map[string]faultyCase{
 	"value of a broadcast": {send: asked, want: failedAnswer, log: "sio: value panicked", set: func(r *rig, x *fault) {
 		On0(r.srv, "f", func(_ context.Context, s *Socket) error { return r.srv.Emit("out", faultyValue{x}) })
 	}},
-	"value of a logged broadcast": {send: asked, want: failedAnswer, log: "sio: value panicked",
+	"value of a logged broadcast": {
+		send: asked, want: failedAnswer, log: "sio: value panicked",
 		cfg: func(c *Config, _ *fault) { c.Recovery = new(Recovery) },
 		set: func(r *rig, x *fault) {
 			On0(r.srv, "f", func(_ context.Context, s *Socket) error {
 				return errors.Join(s.Emit("out", faultyValue{x}), r.srv.Emit("out", faultyValue{x}))
 			})
-		}},
+		},
+	},
 	"value of Call": {send: asked, want: failedAnswer, log: "sio: value panicked", set: func(r *rig, x *fault) {
 		On0(r.srv, "f", func(ctx context.Context, s *Socket) error {
 			_, err := Call[None](ctx, s, "out", faultyValue{x})
@@ -242,20 +248,30 @@ var faultyCases = map[string]faultyCase{
 	"Hooks.EventEnd": {cfg: hook(func(h *Hooks, x *fault) {
 		h.EventEnd = func(context.Context, *Socket, *Message, time.Duration, error) { x.strike() }
 	}), send: `421["echo"]`, want: goodAnswer, log: "sio: hook failed"},
-	"Hooks.Connect": {cfg: hook(func(h *Hooks, x *fault) { h.Connect = func(*Socket, time.Duration, error) { x.strike() } }),
-		join: "/", want: "40", log: "sio: hook failed"},
-	"Hooks.Disconnect": {cfg: hook(func(h *Hooks, x *fault) { h.Disconnect = func(*Socket, Reason) { x.strike() } }),
-		send: "41", gone: true, log: "sio: hook failed"},
-	"Hooks.Emit": {cfg: hook(func(h *Hooks, x *fault) { h.Emit = func(*Socket, string, int, error) { x.strike() } }),
+	"Hooks.Connect": {
+		cfg:  hook(func(h *Hooks, x *fault) { h.Connect = func(*Socket, time.Duration, error) { x.strike() } }),
+		join: "/", want: "40", log: "sio: hook failed",
+	},
+	"Hooks.Disconnect": {
+		cfg:  hook(func(h *Hooks, x *fault) { h.Disconnect = func(*Socket, Reason) { x.strike() } }),
+		send: "41", gone: true, log: "sio: hook failed",
+	},
+	"Hooks.Emit": {
+		cfg:  hook(func(h *Hooks, x *fault) { h.Emit = func(*Socket, string, int, error) { x.strike() } }),
 		send: `42["f"]`, want: `42["out"]`, log: "sio: hook failed", set: func(r *rig, x *fault) {
 			On0(r.srv, "f", func(_ context.Context, s *Socket) error { return s.Emit("out") })
-		}},
-	"Hooks.Broadcast": {cfg: hook(func(h *Hooks, x *fault) { h.Broadcast = func(*Namespace, string, int, int, error) { x.strike() } }),
+		},
+	},
+	"Hooks.Broadcast": {
+		cfg:  hook(func(h *Hooks, x *fault) { h.Broadcast = func(*Namespace, string, int, int, error) { x.strike() } }),
 		send: `42["f"]`, want: `42["out"]`, log: "sio: hook failed", set: func(r *rig, x *fault) {
 			On0(r.srv, "f", func(_ context.Context, s *Socket) error { return r.srv.To(s.ID()).Emit("out") })
-		}},
-	"Hooks.Panic": {cfg: hook(func(h *Hooks, x *fault) { h.Panic = func(*Socket, string, *PanicError) { x.strike() } }),
-		set: handles("f", striking), send: asked, want: failedAnswer, exitWant: nothing, log: "sio: hook failed"},
+		},
+	},
+	"Hooks.Panic": {
+		cfg: hook(func(h *Hooks, x *fault) { h.Panic = func(*Socket, string, *PanicError) { x.strike() } }),
+		set: handles("f", striking), send: asked, want: failedAnswer, exitWant: nothing, log: "sio: hook failed",
+	},
 	"Hooks.Throttle": {cfg: func(c *Config, x *fault) {
 		c.Rates.Events = Rate{PerSecond: 1, Burst: 1}
 		c.Hooks.Throttle = func(*Socket, int) { x.strike() }
