@@ -56,41 +56,68 @@ func each[T any](all []T, f func(T)) {
 	wg.Wait()
 }
 
-// TestAttackPings sends PINGs, long and empty ones, without reading the PONGs: they are dropped when the
-// send buffer is full.
-func TestAttackPings(t *testing.T) {
+// TestAttackPings sends long PINGs without reading the PONGs: they are dropped when the send buffer is full.
+func TestAttackPings(t *testing.T) { attackPings(t, "long PINGs", 125) }
+
+// TestAttackEmptyPings does that with empty ones, whose PONGs are two bytes in a frame of a hundred.
+func TestAttackEmptyPings(t *testing.T) { attackPings(t, "empty PINGs", 0) }
+
+func attackPings(t *testing.T, name string, size int) {
 	const n, buffer = 8, 64 << 10
-	for _, size := range []int{0, 125} {
-		flood := bytes.Repeat(clientFrame(0x89, bytes.Repeat([]byte("p"), size)), 1000)
-		eachDoor(t, func(t *testing.T, d door) {
-			r := d.attacked(t, Config{SendBuffer: buffer})
-			o := r.ordinary()
-			all := make([]net.Conn, n)
-			for i := range all {
-				all[i] = r.bare(r.narrow(), strings.Replace(goodUpgrade, "@", "", 1))
+	flood := bytes.Repeat(clientFrame(0x89, bytes.Repeat([]byte("p"), size)), 1000)
+	eachDoor(t, func(t *testing.T, d door) {
+		r := d.attacked(t, Config{SendBuffer: buffer})
+		o := r.ordinary()
+		all := make([]net.Conn, n)
+		for i := range all {
+			all[i] = r.bare(r.narrow(), strings.Replace(goodUpgrade, "@", "", 1))
+		}
+		sessions := r.attackers()
+		each(all, func(nc net.Conn) {
+			for range 100 {
+				if _, err := nc.Write(flood); err != nil {
+					t.Error(err)
+					return
+				}
 			}
-			sessions := r.attackers()
-			each(all, func(nc net.Conn) {
-				for range 100 {
-					if _, err := nc.Write(flood); err != nil {
-						t.Error(err)
+		})
+		// Few at a time, so that each has its PONG, and on when the buffers are full.
+		few := flood[:10*len(flood)/1000]
+		each(all, func(nc net.Conn) {
+			beyond := 0
+			for range 20_000 {
+				if _, err := nc.Write(few); err != nil {
+					t.Error(err)
+					return
+				}
+				full := 0
+				for _, s := range sessions {
+					got := s.Buffered()
+					if got > buffer {
+						t.Errorf("%d bytes are buffered", got)
 						return
 					}
-					for _, s := range sessions {
-						if got := s.Buffered(); got > buffer {
-							t.Errorf("%d bytes are buffered", got)
-							return
-						}
+					if got > buffer/2 {
+						full++
 					}
 				}
-			})
-			o.wantHeld(n, 2*buffer+d.connSize())
-			o.report(map[int]string{0: "empty PINGs", 125: "long PINGs"}[size], n)
-			o.wantGoroutines(2 * d.perConn(n))
-			reset(all)
-			o.wantAlone()
+				if full == n {
+					beyond++
+				}
+				if beyond > 200 {
+					return
+				}
+			}
+			if size > 0 {
+				t.Error("the buffers are not full")
+			}
 		})
-	}
+		o.wantHeld(n, 2*buffer+d.connSize())
+		o.report(name, n)
+		o.wantGoroutines(2 * d.perConn(n))
+		reset(all)
+		o.wantAlone()
+	})
 }
 
 // attackers returns the sessions of clients that are not ordinary.
