@@ -35,7 +35,6 @@ type machine struct {
 	held    bool // the application has paused this session: the peer cannot be heard
 	parked  bool // polling: a GET waits for packets
 	posting bool // polling: a POST is being received or processed
-	waited  bool // upgradeBy has been extended
 }
 
 // stopped is which part of its delay a timer must be late by for this process to count as stopped.
@@ -183,9 +182,9 @@ func (m *machine) timer(now time.Duration, tm *timing) (e effect) {
 	}
 	switch {
 	case m.candidate == stageNone || now < m.upgradeBy:
-	case now-m.upgradeBy > tm.upgrade/stopped && !m.waited:
-		// As above: its client may believe that the switch is done.
-		m.waited = true
+	case now-m.upgradeBy > tm.upgrade/stopped:
+		// As above: its client may believe that the switch is done. Not once only: there is
+		// one candidate, and it ends with its session at the latest.
 		m.upgradeBy = now + tm.upgrade
 	default:
 		m.candidate = stageNone
@@ -314,7 +313,7 @@ func (m *machine) open(now time.Duration, t Transport, tm *timing) effect {
 	if m.phase == phaseClosed || m.transport != Polling || m.candidate != stageNone {
 		return effect{do: doRefuse}
 	}
-	m.candidate, m.target, m.waited = stageOpened, t, false
+	m.candidate, m.target = stageOpened, t
 	m.upgradeBy = now + tm.upgrade
 	return effect{}
 }
