@@ -18,7 +18,7 @@ import (
 // TestAttackSlowHandshakes keeps a crowd in front of the door, with parts of a request. Those
 // that the direct door has not judged yet cost no goroutine.
 func TestAttackSlowHandshakes(t *testing.T) {
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		if !d.direct {
 			return // the timeouts of that http.Server are its owner's
 		}
@@ -155,7 +155,7 @@ func TestAttackSlowTLS(t *testing.T) {
 // TestAttackConnectionFlood opens many more sessions than there may be, from all sides at once.
 func TestAttackConnectionFlood(t *testing.T) {
 	const limit, workers = 50, 8
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		each := many() / workers
 		r := d.attacked(t, Config{MaxConns: limit + ordinaryAll})
 		o := r.ordinary()
@@ -206,7 +206,7 @@ func TestAttackConnectionFlood(t *testing.T) {
 
 // TestAttackHalfClosed leaves a crowd half closed: before the handshake, between requests, on a WebSocket.
 func TestAttackHalfClosed(t *testing.T) {
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		n := many()
 		r := d.attacked(t, Config{})
 		o := r.ordinary()
@@ -254,7 +254,7 @@ func TestAttackHalfOpen(t *testing.T) {
 		}
 		return r.ask("GET " + pollingPath + "&sid=" + sid + " HTTP/1.1\r\nHost: x\r\n\r\n")
 	}
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		n := many()
 		r := d.attacked(t, Config{})
 		o := r.ordinary()
@@ -302,7 +302,7 @@ func TestAttackHalfOpen(t *testing.T) {
 
 // TestAttackResets connects and resets, again and again, at every stage of a connection's life.
 func TestAttackResets(t *testing.T) {
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		n := many()
 		r := d.attacked(t, Config{})
 		o := r.ordinary()
@@ -345,7 +345,7 @@ func TestAttackLargeHeads(t *testing.T) {
 		return "GET " + path + " HTTP/1.1\r\nHost: x\r\n" + strings.Repeat(line, times) + "\r\n"
 	}
 	upgrade := strings.Replace(goodUpgrade, "@", "", 1)
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		n := many() / 2
 		r := d.attacked(t, Config{})
 		o := r.ordinary()

@@ -15,7 +15,7 @@ import (
 // TestAttackGuessedIDs asks for sessions that do not exist. Nothing is kept of the attempts, and the real one
 // is not disturbed.
 func TestAttackGuessedIDs(t *testing.T) {
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		r := d.attacked(t, Config{})
 		o := r.ordinary()
 		sid := r.poll()
@@ -54,7 +54,7 @@ func TestAttackGuessedIDs(t *testing.T) {
 // TestAttackBodies sends bodies over the limit, declared and not.
 func TestAttackBodies(t *testing.T) {
 	const times = 10
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		r := d.attacked(t, Config{MaxPayload: 64 << 10})
 		o := r.ordinary()
 		for range times {
@@ -99,7 +99,7 @@ func TestAttackDrippingBodies(t *testing.T) {
 		"Content-Length: 1000000\r\nExpect: 100-continue\r\n",
 		"Transfer-Encoding: chunked\r\n",
 	}
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		n := many()
 		r := d.attacked(t, Config{})
 		o := r.ordinary()
@@ -130,7 +130,7 @@ func TestAttackDrippingBodies(t *testing.T) {
 // TestAttackDroppedPolls parks the polls of a crowd and drops all of them at once; then polls are opened and dropped
 // one after the other.
 func TestAttackDroppedPolls(t *testing.T) {
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		n := many()
 		r := d.attacked(t, Config{})
 		o := r.ordinary()
@@ -180,7 +180,7 @@ func TestAttackDroppedPolls(t *testing.T) {
 // the other, in order; and a client that does not read them is not listened to any more.
 func TestAttackPipelining(t *testing.T) {
 	const n, times = 8, 500
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		r := d.attacked(t, Config{MaxConns: ordinaryAll + n})
 		o := r.ordinary()
 		all := make([]string, n)
@@ -245,7 +245,7 @@ func TestAttackPipelining(t *testing.T) {
 func TestAttackUnreadPolls(t *testing.T) {
 	const size = 128 << 10
 	message := []byte(strings.Repeat("0123456789abcdef", size/16))
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		n := many() / 4
 		r := d.attacked(t, Config{SendBuffer: 2 * size, DisableHTTPCompression: true})
 		o := r.ordinary()
@@ -274,7 +274,7 @@ func TestAttackUnreadPolls(t *testing.T) {
 func TestAttackTinyAnswers(t *testing.T) {
 	const n, buffer = 8, 64 << 10
 	flood := strings.Repeat("4\x1e", 20_000) + "4"
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		r := d.attacked(t, Config{SendBuffer: buffer})
 		o := r.ordinary()
 		all := make([]string, n)

@@ -52,7 +52,7 @@ func TestAttackSmuggling(t *testing.T) {
 		"refused upgrade, then a request":   {strings.Replace(with(""), "EIO=4", "EIO=9", 1) + second, 400, 0},
 		"upgrade that is none, then a body": {strings.Replace(with("Content-Length: 61\r\n"), "Upgrade: websocket", "Upgrade: h2c", 1) + second, 400, 0},
 	}
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		r := d.open(t, Config{}, nil)
 		for name, tt := range tests {
 			t.Run(name, func(t *testing.T) {
@@ -85,12 +85,12 @@ func TestAttackSmuggling(t *testing.T) {
 // answer may have a header of the client's making.
 func TestAttackHeaderInjection(t *testing.T) {
 	cfg := Config{CORS: &CORSOptions{Credentials: true, Reflect: true}, Cookie: &Cookie{}}
-	eachDoor(t, func(t *testing.T, d door) { testInjection(t, d, cfg) })
+	eachAttacked(t, func(t *testing.T, d door) { testInjection(t, d, cfg) })
 	// With a hook, WebSocket handshakes go through net/http at every door.
 	cfg.OnHeaders = func(h http.Header, r *http.Request) {
 		h.Set("Echo", r.Header.Get("Echo")+r.URL.Query().Get("echo"))
 	}
-	eachDoor(t, func(t *testing.T, d door) { testInjection(t, d, cfg) })
+	eachAttacked(t, func(t *testing.T, d door) { testInjection(t, d, cfg) })
 }
 
 func testInjection(t *testing.T, d door, cfg Config) {
@@ -140,7 +140,7 @@ func testInjection(t *testing.T, d door, cfg Config) {
 // not keep them from opening WebSockets, AllowRequest does, before there is a session.
 func TestAttackCrossOriginWebSocket(t *testing.T) {
 	cors := &CORSOptions{Origins: []string{"https://good.example"}}
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		r := d.open(t, Config{CORS: cors}, nil)
 		c := r.upgrade(wsPath, nil, "Origin", "https://evil.example")
 		c.want101()

@@ -14,7 +14,7 @@ import (
 // TestAttackTinyFragments floods with messages in fragments of a byte, or of none.
 func TestAttackTinyFragments(t *testing.T) {
 	const n = 8
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		r := d.attacked(t, Config{MaxPayload: 4096})
 		o := r.ordinary()
 		all := make([]*wsClient, n)
@@ -65,7 +65,7 @@ func TestAttackEmptyPings(t *testing.T) { attackPings(t, "empty PINGs", 0) }
 func attackPings(t *testing.T, name string, size int) {
 	const n, buffer = 8, 64 << 10
 	flood := bytes.Repeat(clientFrame(0x89, bytes.Repeat([]byte("p"), size)), 1000)
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		r := d.attacked(t, Config{SendBuffer: buffer})
 		o := r.ordinary()
 		all := make([]net.Conn, n)
@@ -135,7 +135,7 @@ func (r *rig) attackers() (all []*Session) {
 func TestAttackTinyMessages(t *testing.T) {
 	const n, buffer, messages = 4, 64 << 10, 50_000
 	flood := bytes.Repeat(textFrame("4"), 1000)
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		r := d.attacked(t, Config{SendBuffer: buffer})
 		o := r.ordinary()
 		all := make([]net.Conn, n)
@@ -188,7 +188,7 @@ func TestAttackCompressionBombs(t *testing.T) {
 	}
 	w.Flush()
 	bomb := string(bytes.TrimSuffix(z.Bytes(), []byte("\x00\x00\xff\xff")))
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		r := d.attacked(t, Config{MaxPayload: limit, PerMessageDeflate: &PerMessageDeflate{}})
 		o := r.ordinary()
 		all := make([]*wsClient, n)
@@ -231,7 +231,7 @@ func TestAttackCompressionBombs(t *testing.T) {
 func TestAttackSlowReaders(t *testing.T) {
 	const buffer = 64 << 10
 	message := bytes.Repeat([]byte("x"), 16<<10)
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		n := many()
 		r := d.attacked(t, Config{SendBuffer: buffer})
 		o := r.ordinary()
@@ -267,7 +267,7 @@ func TestAttackCloseFrames(t *testing.T) {
 	const n = 16
 	flood := bytes.Repeat(clientFrame(0x88, []byte{1000 >> 8, 1000 & 0xff}), 1000)
 	flood = append(flood, bytes.Repeat(textFrame("4late"), 1000)...)
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		r := d.attacked(t, Config{})
 		o := r.ordinary()
 		all := make([]net.Conn, n)
@@ -302,7 +302,7 @@ func TestAttackCloseFrames(t *testing.T) {
 // TestAttackUpgrades has WebSockets without end ask to take over one session, and a crowd that
 // does not go on with it.
 func TestAttackUpgrades(t *testing.T) {
-	eachDoor(t, func(t *testing.T, d door) {
+	eachAttacked(t, func(t *testing.T, d door) {
 		n := many() / 2
 		r := d.attacked(t, Config{})
 		o := r.ordinary()
