@@ -279,8 +279,8 @@ func (o *ordinary) report(attack string, attackers int) {
 		}
 		c.mu.Lock()
 		alone[i], during[i] = append(alone[i], c.alone...), append(during[i], c.took...)
-		c.mu.Unlock()
 		messages += sentAtOnce * len(c.took)
+		c.mu.Unlock()
 	}
 	held := "–"
 	if o.held > 0 {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/epio-go/epio/engine"
 )
 
 // TestAttackTinyFragments floods with messages in fragments of a byte, or of none.
@@ -66,6 +68,9 @@ func attackPings(t *testing.T, name string, size int) {
 	const n, buffer = 8, 64 << 10
 	flood := bytes.Repeat(clientFrame(0x89, bytes.Repeat([]byte("p"), size)), 1000)
 	eachAttacked(t, func(t *testing.T, d door) {
+		if d.reactor == engine.Netpoll {
+			t.Skip("netpoll's buffers for reading grow with what comes at once, and are its own")
+		}
 		r := d.attacked(t, Config{SendBuffer: buffer})
 		o := r.ordinary()
 		all := make([]net.Conn, n)

@@ -66,7 +66,7 @@ func (s *Socket) emitAs(event string, id int64, args []any, flags adapter.Flags,
 	if err != nil {
 		return err
 	}
-	s.sendOutgoing(event, args)
+	s.announce(f, event, args)
 	size := f.Len()
 	if flags.Has(adapter.Volatile) {
 		err = s.sendVolatile(f)
@@ -115,6 +115,19 @@ func (n *Namespace) encode(event string, id int64, args []any, flags adapter.Fla
 	return f, nil
 }
 
+// announce calls the outgoing catch-alls before f is sent, and releases f if one of them ends
+// the goroutine.
+func (s *Socket) announce(f *pool.Frame, event string, args []any) {
+	done := false
+	defer func() {
+		if !done {
+			f.Release()
+		}
+	}()
+	s.sendOutgoing(event, args)
+	done = true
+}
+
 // sendOutgoing calls the outgoing catch-alls.
 func (s *Socket) sendOutgoing(event string, args []any) {
 	for _, fn := range s.ns.tbl.load().outgoing.fns {
@@ -157,11 +170,10 @@ func (t *Target) spread(event string, args []any) (full int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	defer b.finish() // also when a hook ends the goroutine
 	err = t.ns.connectedAdapter().Broadcast(b, b.opts())
 	if b.err != nil { // it cannot be encoded: nobody got it
-		err = b.err
-		b.finish()
-		return 0, err
+		return 0, b.err
 	}
 	b.observe(err)
 	if err != nil {
@@ -171,9 +183,7 @@ func (t *Target) spread(event string, args []any) (full int, err error) {
 	if b.policy == ReportWhenFull && !t.strict {
 		full = b.losses.full
 	}
-	err = b.undelivered(err)
-	b.finish()
-	return full, err
+	return full, b.undelivered(err)
 }
 
 // deliverLocal sends an event that came from another server to this server's

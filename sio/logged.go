@@ -112,7 +112,7 @@ func (s *Socket) emitMisleading(event string, args []any, flags adapter.Flags, p
 	if err != nil {
 		return err
 	}
-	s.sendOutgoing(event, args)
+	s.announce(f, event, args)
 	size := f.Len()
 	dropped, err := s.queueMisleading(f, misleading(event, args), flags.Has(adapter.Volatile), p)
 	if err == nil {
