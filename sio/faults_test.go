@@ -327,6 +327,7 @@ func (c *faultyCase) run(t *testing.T, x *fault) {
 		if c.join == "" {
 			joined(p)
 		}
+		synctest.Wait() // until handlers of those that are connected have run
 		x.armed.Store(true)
 		if c.join != "" {
 			p.send("40" + prefix(c.join))
