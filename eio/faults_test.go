@@ -237,9 +237,9 @@ func TestFaultyAnswers(t *testing.T) {
 // A Handler that panics costs the session.
 func TestFaultyHandler(t *testing.T) {
 	eachFault(t, func(t *testing.T, d door, x *fault) {
-		method := ""
+		var current atomic.Value // of type string
 		in := func(name string) {
-			if method == name {
+			if current.Load() == name {
 				x.strike()
 			}
 		}
@@ -248,7 +248,8 @@ func TestFaultyHandler(t *testing.T) {
 			onMessage: func(*Session, []byte, bool) { in("Message") },
 			onClose:   func(*Session) { in("Close") },
 		})
-		for _, method = range []string{"Open", "Message", "Close"} {
+		for _, method := range []string{"Open", "Message", "Close"} {
+			current.Store(method)
 			for range 3 {
 				x.armed.Store(method != "Message")
 				if method == "Open" {
