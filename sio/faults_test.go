@@ -36,7 +36,7 @@ func (f *fault) strike() {
 // Values whose methods strike.
 type (
 	faultyValue struct{ x *fault }
-	faultyArg   struct{ x *fault }
+	faultyArg   struct{}
 	nilError    struct{ text string }
 )
 

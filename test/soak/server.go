@@ -9,6 +9,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -289,9 +290,7 @@ func (nd *nodes) counts() counts {
 	nd.mu.Lock()
 	c := nd.past
 	closed := make(map[string]int64)
-	for r, n := range c.Closed {
-		closed[r] = n
-	}
+	maps.Copy(closed, c.Closed)
 	c.Closed = closed
 	nd.mu.Unlock()
 	for _, n := range nd.live() {
