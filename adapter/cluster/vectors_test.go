@@ -1,11 +1,7 @@
 package cluster_test
 
 import (
-	"bufio"
 	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
-	"os"
 	"reflect"
 	"strconv"
 	"testing"
@@ -14,61 +10,14 @@ import (
 	"github.com/epio-go/epio/adapter/cluster/clustertest"
 )
 
-// vector is one line of a recording.
-type vector struct {
-	Step, Op, Channel string
-	Enc, Text, Hex    string
-	Decoded           any
-	Fields            map[string]string
-}
-
-func vectors(t *testing.T, name string) []vector {
-	t.Helper()
-	f, err := os.Open("testdata/vectors/" + name + ".jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var vs []vector
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, 1<<20)
-	for s.Scan() {
-		var v vector
-		if err := json.Unmarshal(s.Bytes(), &v); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		vs = append(vs, v)
-	}
-	if err := s.Err(); err != nil || len(vs) == 0 {
-		t.Fatalf("%s: %d vectors, %v", name, len(vs), err)
-	}
-	return vs
-}
-
-// payload returns the message of the line, nil if there is none.
-func (v *vector) payload(t *testing.T) []byte {
-	t.Helper()
-	switch v.Enc {
-	case "text":
-		return []byte(v.Text)
-	case "msgpack":
-		p, err := hex.DecodeString(v.Hex)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
-	}
-	return nil
-}
-
 // Every recorded envelope decodes, and what is encoded from that is the same message in
 // the same format.
 func TestVectorsOfEnvelopes(t *testing.T) {
 	for _, file := range []string{"redis-sharded", "redis-streams", "redis-streams-recovery", "postgres"} {
 		t.Run(file, func(t *testing.T) {
 			seen := make(map[cluster.Type]bool)
-			for _, v := range vectors(t, file) {
-				p := v.payload(t)
+			for _, v := range clustertest.Vectors(t, file) {
+				p := v.Payload(t)
 				if p == nil {
 					continue
 				}
@@ -116,7 +65,7 @@ func TestVectorsOfEnvelopes(t *testing.T) {
 func TestVectorsOfStreams(t *testing.T) {
 	n := 0
 	for _, file := range []string{"redis-streams", "redis-streams-recovery"} {
-		for _, v := range vectors(t, file) {
+		for _, v := range clustertest.Vectors(t, file) {
 			if v.Op != "XADD" {
 				continue
 			}
@@ -153,7 +102,7 @@ func TestVectorsOfStreams(t *testing.T) {
 
 // Text is written like JSON.stringify does it, member by member.
 func TestEncodeIsTheReferencesText(t *testing.T) {
-	for _, v := range vectors(t, "redis-sharded") {
+	for _, v := range clustertest.Vectors(t, "redis-sharded") {
 		if v.Enc != "text" || v.Step == "fetchSockets" { // maps there are in random order
 			continue
 		}

@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 )
 
 // Notifications: a message itself, a header, or refused; and what a header says is said again
 // by the header made of it.
 func FuzzNotification(f *testing.F) {
-	for _, v := range vectors(f) {
+	for _, v := range clustertest.Vectors(f, "postgres") {
 		if v.Op == "NOTIFY" {
 			f.Add([]byte(v.Text))
 		}

@@ -1,12 +1,8 @@
 package postgres
 
 import (
-	"bufio"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -19,34 +15,6 @@ import (
 	"github.com/epio-go/epio/adapter/cluster/clustertest"
 )
 
-// vector is one line of a recording of the published Node package.
-type vector struct {
-	Step, Op, Channel, Table, Text, Hex, ID string
-}
-
-func vectors(t testing.TB) []vector {
-	t.Helper()
-	f, err := os.Open("../cluster/testdata/vectors/postgres.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var vs []vector
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, 1<<20)
-	for s.Scan() {
-		var v vector
-		if err := json.Unmarshal(s.Bytes(), &v); err != nil {
-			t.Fatal(err)
-		}
-		vs = append(vs, v)
-	}
-	if len(vs) == 0 {
-		t.Fatal("no vectors")
-	}
-	return vs
-}
-
 func newDriver(o Options) *driver {
 	o.setDefaults()
 	return &driver{o: o}
@@ -58,7 +26,7 @@ func TestVectors(t *testing.T) {
 	d := newDriver(Options{})
 	rows := make(map[string]cluster.Parcel) // of those encoded here, by the recorded id
 	headers := 0
-	for _, v := range vectors(t) {
+	for _, v := range clustertest.Vectors(t, "postgres") {
 		switch v.Op {
 		case "LISTEN":
 			if v.Channel != d.o.ChannelPrefix+"#/" {
@@ -69,10 +37,7 @@ func TestVectors(t *testing.T) {
 			if v.Table != d.o.TableName {
 				t.Errorf("table %s", v.Table)
 			}
-			p, err := hex.DecodeString(v.Hex)
-			if err != nil {
-				t.Fatal(err)
-			}
+			p := v.Payload(t)
 			m, err := cluster.Decode(p)
 			if err != nil {
 				t.Fatalf("%s: %v", v.Step, err)

@@ -1,11 +1,7 @@
 package redis
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/hex"
-	"encoding/json"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -15,53 +11,17 @@ import (
 	"github.com/epio-go/epio/adapter/cluster/clustertest"
 )
 
-// vector is one line of a recording of the published Node package.
-type vector struct {
-	Step, Op, Channel, Enc, Text, Hex string
-	Channels                          []string
-	Fields                            map[string]string
-}
-
-func vectors(t testing.TB, name string) []vector {
-	t.Helper()
-	f, err := os.Open("../cluster/testdata/vectors/" + name + ".jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var vs []vector
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, 1<<20)
-	for s.Scan() {
-		var v vector
-		if err := json.Unmarshal(s.Bytes(), &v); err != nil {
-			t.Fatal(err)
-		}
-		vs = append(vs, v)
-	}
-	if len(vs) == 0 {
-		t.Fatal("no vectors")
-	}
-	return vs
-}
-
 // Every recorded message decodes, and what is encoded from that is the same message in
 // the same format for the same channel.
 func TestClassicVectors(t *testing.T) {
 	d := new(classic)
 	d.classicChannels = d.o.channels("/")
 	seen := make(map[cluster.Type]bool)
-	for _, v := range vectors(t, "redis-classic") {
+	for _, v := range clustertest.Vectors(t, "redis-classic") {
 		if v.Op != "PUBLISH" {
 			continue
 		}
-		p := []byte(v.Text)
-		if v.Enc == "msgpack" {
-			var err error
-			if p, err = hex.DecodeString(v.Hex); err != nil {
-				t.Fatal(err)
-			}
-		}
+		p := v.Payload(t)
 		var m *cluster.Message
 		var err error
 		if strings.HasPrefix(v.Channel, d.channel) {
@@ -101,18 +61,12 @@ func TestClassicVectors(t *testing.T) {
 func TestShardedVectors(t *testing.T) {
 	d := &sharded{channel: "socket.io#/#", o: ShardedOptions{SubscriptionMode: Dynamic}}
 	n := 0
-	for _, v := range vectors(t, "redis-sharded") {
+	for _, v := range clustertest.Vectors(t, "redis-sharded") {
 		if v.Op != "SPUBLISH" {
 			continue
 		}
 		n++
-		p := []byte(v.Text)
-		if v.Enc == "msgpack" {
-			var err error
-			if p, err = hex.DecodeString(v.Hex); err != nil {
-				t.Fatal(err)
-			}
-		}
+		p := v.Payload(t)
 		m, err := cluster.Decode(p)
 		if err != nil {
 			t.Fatal(err)

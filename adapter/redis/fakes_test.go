@@ -2,23 +2,12 @@ package redis
 
 import (
 	"context"
-	"encoding/hex"
 	"log/slog"
-	"testing"
 	"time"
 
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/adapter/cluster"
 )
-
-func unhex(t *testing.T, s string) []byte {
-	t.Helper()
-	p, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
 
 // sessionStore is a driver that only keeps a session.
 type sessionStore struct {

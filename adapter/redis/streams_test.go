@@ -17,24 +17,11 @@ import (
 // What is an entry of the stream, and what a message on which channel, and that both are
 // read like that.
 func TestStreamsVectors(t *testing.T) {
-	type line struct {
-		vector
-		Stream string
-		Fields map[string]string
-	}
 	for _, name := range []string{"redis-streams", "redis-streams-recovery"} {
 		d := &streams{channel: "socket.io#/#", recovery: strings.HasSuffix(name, "recovery")}
 		d.o.setDefaults()
-		text, err := os.ReadFile("../cluster/testdata/vectors/" + name + ".jsonl")
-		if err != nil {
-			t.Fatal(err)
-		}
 		entries, messages := 0, 0
-		for l := range strings.Lines(string(text)) {
-			var v line
-			if err := json.Unmarshal([]byte(l), &v); err != nil {
-				t.Fatal(err)
-			}
+		for _, v := range clustertest.Vectors(t, name) {
 			switch v.Op {
 			case "XADD":
 				entries++
@@ -67,8 +54,8 @@ func TestStreamsVectors(t *testing.T) {
 				}
 			case "PUBLISH":
 				messages++
-				p := clustertest.Tree(t, unhex(t, v.Hex))
-				m, err := cluster.Decode(unhex(t, v.Hex))
+				p := clustertest.Tree(t, v.Payload(t))
+				m, err := cluster.Decode(v.Payload(t))
 				if err != nil {
 					t.Fatal(err)
 				}

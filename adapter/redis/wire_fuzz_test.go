@@ -3,7 +3,6 @@ package redis
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -50,17 +49,11 @@ func FuzzClassic(f *testing.F) {
 		response
 		kinds
 	)
-	for _, v := range vectors(f, "redis-classic") {
+	for _, v := range clustertest.Vectors(f, "redis-classic") {
 		if v.Op != "PUBLISH" {
 			continue
 		}
-		p := []byte(v.Text)
-		if v.Enc == "msgpack" {
-			var err error
-			if p, err = hex.DecodeString(v.Hex); err != nil {
-				f.Fatal(err)
-			}
-		}
+		p := v.Payload(f)
 		for kind := range uint8(kinds) {
 			f.Add(kind, p)
 		}
@@ -130,7 +123,7 @@ func FuzzClassic(f *testing.F) {
 // the same when it is written again.
 func FuzzStreamEntry(f *testing.F) {
 	for _, file := range []string{"redis-streams", "redis-streams-recovery"} {
-		for _, v := range vectors(f, file) {
+		for _, v := range clustertest.Vectors(f, file) {
 			if v.Op == "XADD" {
 				f.Add(v.Fields["uid"], v.Fields["nsp"], v.Fields["type"], v.Fields["data"])
 			}

@@ -1,11 +1,61 @@
 package clustertest
 
 import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/epio-go/epio/adapter/cluster"
 )
+
+// Vector is one line of a recording of a published Node package.
+type Vector struct {
+	Step, Op       string
+	Channel        string
+	Table, ID      string // of a row
+	Enc, Text, Hex string
+	Fields         map[string]string // of an entry of a stream
+}
+
+// Vectors returns the lines of a recording in testdata/vectors of adapter/cluster, for tests of packages in adapter.
+func Vectors(t testing.TB, name string) []Vector {
+	t.Helper()
+	text, err := os.ReadFile("../cluster/testdata/vectors/" + name + ".jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vs []Vector
+	for line := range bytes.Lines(text) {
+		var v Vector
+		if err := json.Unmarshal(line, &v); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		vs = append(vs, v)
+	}
+	if len(vs) == 0 {
+		t.Fatalf("%s: no vectors", name)
+	}
+	return vs
+}
+
+// Payload returns the message of the line, nil if there is none.
+func (v *Vector) Payload(t testing.TB) []byte {
+	t.Helper()
+	switch v.Enc {
+	case "text":
+		return []byte(v.Text)
+	case "msgpack":
+		p, err := hex.DecodeString(v.Hex)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	return nil
+}
 
 // Tree returns what p, one value in JSON or msgpack, decodes to, to be compared.
 func Tree(t testing.TB, p []byte) any {
