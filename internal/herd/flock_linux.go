@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,11 +47,7 @@ type Report struct {
 }
 
 // RunningFlock is the process with the connections of a Flock.
-type RunningFlock struct {
-	cmd   *exec.Cmd
-	stdin io.WriteCloser
-	out   *bufio.Reader
-}
+type RunningFlock struct{ process }
 
 // Run starts a process with the flock and returns when all stand, and wait for what they
 // are to wait for.
@@ -61,30 +56,11 @@ func (f *Flock) Run() (*RunningFlock, error) {
 	if err != nil {
 		return nil, err
 	}
-	exe, err := os.Executable()
+	p, err := start(envFlock + "=" + string(b))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("flock: %w", err)
 	}
-	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), envFlock+"="+string(b))
-	cmd.Stderr = os.Stderr
-	r := &RunningFlock{cmd: cmd}
-	if r.stdin, err = cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	r.out = bufio.NewReader(stdout)
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	line, err := r.out.ReadString('\n')
-	if line != "ready\n" {
-		return nil, errors.Join(fmt.Errorf("flock: %s", strings.TrimSpace(line)), err, r.Stop())
-	}
-	return r, nil
+	return &RunningFlock{p}, nil
 }
 
 // Leave says when the server was told to end, and returns when all but the mute ones have
@@ -101,12 +77,6 @@ func (r *RunningFlock) Leave(told time.Time) (rep Report, err error) {
 		err = errors.New(rep.Err)
 	}
 	return rep, err
-}
-
-// Stop closes the connections and ends the process.
-func (r *RunningFlock) Stop() error {
-	r.stdin.Close()
-	return r.cmd.Wait()
 }
 
 // bird is one member: a connection without a goroutine.

@@ -10,6 +10,7 @@ package herd
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -63,45 +64,56 @@ func Main() {
 }
 
 // Herd is a running process with open connections.
-type Herd struct {
-	cmd   *exec.Cmd
-	stdin io.Closer
-}
+type Herd struct{ process }
 
 // Run starts a process that opens n connections to addr, does the given number of
 // "echo" calls on each, and returns when all stand.
 func Run(addr string, n, echoes int) (*Herd, error) {
+	p, err := start(envAddr+"="+addr, envCount+"="+strconv.Itoa(n), envEcho+"="+strconv.Itoa(echoes))
+	if err != nil {
+		return nil, fmt.Errorf("herd: %w", err)
+	}
+	return &Herd{p}, nil
+}
+
+// process is the test binary, started again.
+type process struct {
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	out   *bufio.Reader
+}
+
+// start starts it with additional environment and returns when it says that it is ready.
+func start(env ...string) (p process, err error) {
 	exe, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), envAddr+"="+addr, envCount+"="+strconv.Itoa(n), envEcho+"="+strconv.Itoa(echoes))
-	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
+	p.cmd = exec.Command(exe)
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stderr = os.Stderr
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		return p, err
+	}
+	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
+	p.out = bufio.NewReader(stdout)
+	if err := p.cmd.Start(); err != nil {
+		return p, err
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	h := &Herd{cmd, stdin}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
+	line, err := p.out.ReadString('\n')
 	if line != "ready\n" {
-		h.Stop()
-		return nil, fmt.Errorf("herd: %s %w", strings.TrimSpace(line), err)
+		return p, errors.Join(errors.New(strings.TrimSpace(line)), err, p.Stop())
 	}
-	return h, nil
+	return p, nil
 }
 
 // Stop closes the connections and ends the process.
-func (h *Herd) Stop() error {
-	h.stdin.Close()
-	return h.cmd.Wait()
+func (p *process) Stop() error {
+	p.stdin.Close()
+	return p.cmd.Wait()
 }
 
 // Conn is a client connection in namespace "/".
