@@ -49,19 +49,7 @@ func TestLongNames(t *testing.T) {
 		r.srv.Of("/room/{n}")
 		o := wellBehaved(t, r)
 		p := r.websocket()
-		memory := heap()
-		joins := 0
-		for ; joins < 50; joins++ {
-			p.send(fmt.Sprintf("40/room/%d%s,", joins, long))
-			if _, err := p.read(patience); err != nil {
-				break
-			}
-		}
-		if joins < 5 || joins > 12 {
-			t.Errorf("%d joins", joins)
-		}
-		r.wantLog("too many bytes of namespaces' names and auth payloads")
-		wantWithin(t, "bytes", memory, heap(), 12_000_000)
+		r.wantFewJoins(p, func(i int) string { return fmt.Sprintf("40/room/%d%s,", i, long) })
 		o.served()
 
 		// What was left makes room, and what was refused takes none.

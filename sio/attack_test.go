@@ -27,7 +27,7 @@ func heap() int {
 
 // wantWithin checks that what is spent now is at most so much more than before. Builds that watch
 // memory need more of it.
-func wantWithin(t *testing.T, what string, before, now, more int) {
+func wantWithin(t testing.TB, what string, before, now, more int) {
 	t.Helper()
 	if now-before > more && (what != "bytes" || !invariants.Enabled) {
 		t.Errorf("%d more %s, at most %d are allowed", now-before, what, more)
@@ -99,6 +99,25 @@ func TestJoinChurn(t *testing.T) {
 	}
 }
 
+// wantFewJoins has p send CONNECTs of 900 KB until the server has enough of them.
+func (r *rig) wantFewJoins(p *peer, connect func(i int) string) {
+	t := r.t
+	t.Helper()
+	memory := heap()
+	joins := 0
+	for ; joins < 50; joins++ {
+		p.send(connect(joins))
+		if _, err := p.read(patience); err != nil {
+			break
+		}
+	}
+	if joins < 5 || joins > 12 {
+		t.Errorf("%d joins", joins)
+	}
+	r.wantLog("too many bytes of namespaces' names and auth payloads")
+	wantWithin(t, "bytes", memory, heap(), 12_000_000)
+}
+
 // TestAuthPayloads has each namespace of a connection keep a large auth payload.
 func TestAuthPayloads(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -107,19 +126,7 @@ func TestAuthPayloads(t *testing.T) {
 		o := wellBehaved(t, r)
 		p := r.websocket()
 		auth := `{"x":"` + strings.Repeat("x", 900_000) + `"}`
-		memory := heap()
-		joins := 0
-		for ; joins < 50; joins++ {
-			p.send(fmt.Sprintf("40/room/%d,%s", joins, auth))
-			if _, err := p.read(patience); err != nil {
-				break
-			}
-		}
-		if joins < 5 || joins > 12 {
-			t.Errorf("%d joins", joins)
-		}
-		r.wantLog("too many bytes of namespaces' names and auth payloads")
-		wantWithin(t, "bytes", memory, heap(), 12_000_000)
+		r.wantFewJoins(p, func(i int) string { return fmt.Sprintf("40/room/%d,%s", i, auth) })
 		o.served()
 
 		// What was left makes room.

@@ -93,13 +93,7 @@ func (s *Socket) tryConnect() error {
 func (s *Socket) notConnected(start time.Time, err error) {
 	s.refuse(err)
 	if s.ns != nil {
-		defer s.c.srv.releaseNamespace(s.ns)
-		defer func() {
-			s.detach()
-			if s.resume != nil {
-				s.ns.rec.free(s, s.resume.pid)
-			}
-		}()
+		defer s.vacate()
 	}
 	s.connectEnd(start, err)
 }
@@ -194,13 +188,12 @@ func (s *Socket) answer(f *pool.Frame, batch *engine.Batch) (taken bool, err err
 
 // refuse tells the client and forgets the socket.
 func (s *Socket) refuse(err error) {
-	log := s.c.srv.log
 	if err == errUnanswered {
 		s.c.sess.Close(eio.ForcedClose) // the client comes again
 		err = ErrClosed
 	}
 	if s.state.Load() == gone || errors.Is(err, ErrClosed) {
-		log.Debug("sio: client gone before it was connected", "namespace", brief(s.nsp), "err", briefErr(err))
+		s.c.srv.log.Debug("sio: client gone before it was connected", "namespace", brief(s.nsp), "err", briefErr(err))
 		s.c.remove(s)
 		s.leave(TransportClose)
 		return

@@ -62,6 +62,15 @@ func (s *Socket) interrupted(e *event, v any) {
 	s.failed(s.Context(), &e.Message, p)
 }
 
+// withStack adds err, and its stack if it is a panic, to the attributes of a log line.
+func withStack(err error, attrs ...any) []any {
+	attrs = append(attrs, "err", err)
+	if p, ok := errors.AsType[*PanicError](err); ok {
+		attrs = append(attrs, "stack", string(p.Stack))
+	}
+	return attrs
+}
+
 // unencoded counts and logs an error of the encoder if it is a panic of a value's own method.
 func (srv *Server) unencoded(what, namespace string, err error) {
 	if p, ok := errors.AsType[*codec.PanicError](err); ok {

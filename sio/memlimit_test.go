@@ -148,14 +148,10 @@ func TestMemoryLimit(t *testing.T) {
 		}
 		return nc, err
 	}
-	r := &rig{t: t, addr: addr, dial: small, http: &http.Client{Transport: new(http.Transport)}}
-	defer r.http.CloseIdleConnections()
-
+	r := remote(t, addr, small)
 	join := func(p *peer) *peer {
 		p.send("40")
-		if got := p.next(); !strings.HasPrefix(got.data, `40{"sid"`) {
-			t.Fatalf("got %v", got)
-		}
+		p.joined("/")
 		return p
 	}
 	ordinary := join(r.websocket())

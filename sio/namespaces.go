@@ -345,11 +345,7 @@ func (n *Namespace) ready() {
 		for _, fn := range n.srv.root.tbl.load().created.fns {
 			if err := protected(func() error { fn(n); return nil }); err != nil {
 				n.srv.counts.panics.Add(1)
-				attrs := []any{"namespace", brief(n.name), "err", err}
-				if p, ok := errors.AsType[*PanicError](err); ok {
-					attrs = append(attrs, "stack", string(p.Stack))
-				}
-				n.srv.log.Error("sio: namespace hook failed", attrs...)
+				n.srv.log.Error("sio: namespace hook failed", withStack(err, "namespace", brief(n.name))...)
 			}
 		}
 	})

@@ -62,11 +62,7 @@ type Hooks struct {
 // observe runs a hook.
 func (srv *Server) observe(name string, fn func()) {
 	if err := protected(func() error { fn(); return nil }); err != nil {
-		attrs := []any{"hook", name, "err", err}
-		if p, ok := errors.AsType[*PanicError](err); ok {
-			attrs = append(attrs, "stack", string(p.Stack))
-		}
-		srv.log.Error("sio: hook failed", attrs...)
+		srv.log.Error("sio: hook failed", withStack(err, "hook", name)...)
 	}
 }
 

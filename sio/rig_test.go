@@ -106,6 +106,13 @@ func serve(t testing.TB, cfg Config, ln net.Listener, addr string, dial func() (
 	return r
 }
 
+// remote is the way to a server in another process.
+func remote(t testing.TB, addr string, dial func() (net.Conn, error)) *rig {
+	r := &rig{t: t, addr: addr, dial: dial, http: &http.Client{Transport: new(http.Transport)}}
+	t.Cleanup(r.http.CloseIdleConnections)
+	return r
+}
+
 // journal keeps what the server logs.
 type journal struct {
 	mu  sync.Mutex

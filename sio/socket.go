@@ -370,17 +370,21 @@ func (s *Socket) end(leaving bool) {
 		if err != nil {
 			s.faulted("disconnect handler", err)
 		}
-		defer s.c.srv.releaseNamespace(s.ns)
-		defer func() {
-			s.detach()
-			if s.resume != nil {
-				s.ns.rec.free(s, s.resume.pid)
-			}
-		}()
+		defer s.vacate()
 		if s.resume != nil {
 			s.ns.rec.retire(s, r)
 		}
 	})
+}
+
+// vacate gives up the socket's place in its namespace, which it must have, also when a room hook
+// or an adapter panics meanwhile.
+func (s *Socket) vacate() {
+	defer s.c.srv.releaseNamespace(s.ns)
+	s.detach()
+	if s.resume != nil {
+		s.ns.rec.free(s, s.resume.pid)
+	}
 }
 
 func (s *Socket) disconnectHandlers(r Reason) {

@@ -67,14 +67,10 @@ func TestStopped(t *testing.T) {
 		t.Fatalf("got %q", addr)
 	}
 	dial := func() (net.Conn, error) { return net.Dial("tcp", addr) }
-	r := &rig{t: t, addr: addr, dial: dial, http: &http.Client{Transport: new(http.Transport)}}
-	defer r.http.CloseIdleConnections()
-
+	r := remote(t, addr, dial)
 	join := func(p *peer) *peer {
 		p.send("40")
-		if got := p.next(); !strings.HasPrefix(got.data, `40{"sid"`) {
-			t.Fatalf("got %v", got)
-		}
+		p.joined("/")
 		return p
 	}
 	var answering []*peer
