@@ -253,6 +253,30 @@ func TestPingPong(t *testing.T) { // Autobahn 2
 	})
 }
 
+// A thousand PINGs at once may share PONGs: the first ones have theirs and the last one has, and none comes twice or out
+// of order.
+func TestManyPings(t *testing.T) {
+	const n = 1000
+	var all []byte
+	for i := range n {
+		all = append(all, ping(fmt.Sprint(i))...)
+	}
+	eachStrictDoor(t, func(t *testing.T, d door) {
+		c := d.open(t, Config{}, nil).websocket()
+		c.nc.SetDeadline(time.Now().Add(patience))
+		c.write(all)
+		for last := -1; last < n-1; {
+			got := -1
+			heard := c.heard(t)
+			if _, err := fmt.Sscanf(heard, "pong %d", &got); err != nil || got <= last || last < manyPings-1 && got != last+1 {
+				t.Fatalf("got %q behind the PONG for %d", heard, last)
+			}
+			last = got
+		}
+		c.close()
+	})
+}
+
 func TestReservedBits(t *testing.T) { // Autobahn 3
 	var all []exchange
 	for rsv := byte(1); rsv < 8; rsv++ {
