@@ -269,19 +269,31 @@ func (a *app) Message(s *Session, data []byte, binary bool) {
 	defer a.enter(s, "Message")()
 	if isOrdinary(s) {
 		// echoed
-	} else if a.lossy && len(a.said) == cap(a.said) {
-		// a flood
 	} else if a.onMessage != nil {
 		a.onMessage(s, data, binary)
-	} else if binary {
-		a.said <- fmt.Sprintf("0x%x", data)
 	} else {
-		a.said <- string(data)
+		a.hear(data, binary)
 	}
 	if a.echo {
 		if err := s.SendMessage(data, binary); err != nil && !errors.Is(err, net.ErrClosed) && !(a.lossy && errors.Is(err, ErrBufferFull)) {
 			a.t.Errorf("echo: %v", err)
 		}
+	}
+}
+
+// hear tells the test of a message. Sessions are concurrent, so a flood may fill the channel at any moment.
+func (a *app) hear(data []byte, binary bool) {
+	said := string(data)
+	if binary {
+		said = fmt.Sprintf("0x%x", data)
+	}
+	if !a.lossy {
+		a.said <- said
+		return
+	}
+	select {
+	case a.said <- said:
+	default:
 	}
 }
 
