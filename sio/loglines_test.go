@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -98,6 +99,7 @@ func TestLogSaysWhatItLacks(t *testing.T) {
 		}
 		p.send("4x") // a violation
 		p.wantEnd()
+		synctest.Wait()
 		r.wantLog("level=WARN", "lines about a connection left out", "lines=11")
 	})
 }
