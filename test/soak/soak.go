@@ -36,6 +36,7 @@ const maxFailures = 20
 // soak runs it all, and reports whether nothing was wrong. It ends early when end is closed. An error means that it could not
 // be run.
 func soak(o options, out io.Writer, end <-chan struct{}) (bool, error) {
+	out = &serialWriter{w: out}
 	r := &run{o: o, out: out, drained: make(map[int]bool), evicted: make(map[roomKey]eviction)}
 	r.limit.every = time.Duration(float64(time.Second) / o.Rate)
 	child, nodes, err := startChild(o, r.failf)
@@ -361,6 +362,18 @@ func (r *run) failf(format string, args ...any) {
 		r.printf("giving up")
 		r.halt()
 	}
+}
+
+// serialWriter is told things by many clients.
+type serialWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *serialWriter) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
 }
 
 func (r *run) printf(format string, args ...any) {
