@@ -105,11 +105,7 @@ func departing() {
 
 	<-ctx.Done()
 	start := time.Now()
-	for s := range srv.Sockets() {
-		if s.Data() == "mute" && s.c.sess.Buffered() > 0 {
-			d.Clogged++
-		}
-	}
+	d.Clogged = clogged(srv)
 	dctx, cancel := context.WithTimeout(context.Background(), departureLimit)
 	defer cancel()
 	if err := srv.Drain(dctx, departure); err != nil {
@@ -135,6 +131,29 @@ func departing() {
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// clogged counts the clients that take nothing any more, once all of those are there that will come.
+func clogged(srv *Server) (n int) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for range 2000 {
+		n = 0
+		mute := 0
+		for s := range srv.Sockets() {
+			if s.Data() == "mute" {
+				mute++
+				if s.c.sess.Buffered() > 0 {
+					n++
+				}
+			}
+		}
+		if n == mute {
+			break
+		}
+		<-tick.C
+	}
+	return n
 }
 
 func fatal(err error) {
