@@ -179,7 +179,7 @@ type Cookie struct {
 	Path        string        // default "/"
 	Domain      string        // default none
 	MaxAge      time.Duration // whole seconds; 0 means a session cookie
-	Secure      bool
+	Secure      bool          // implied by a request over TLS that ends in this process
 	Partitioned bool
 	SameSite    http.SameSite // default Lax
 	// NoPath and NoHTTPOnly remove the attribute, as "path: false" and "httpOnly: false" do in the
@@ -274,7 +274,7 @@ func (c Config) normalize() (Config, error) {
 		if k.SameSite == 0 {
 			k.SameSite = http.SameSiteLaxMode
 		}
-		if err := k.http("x").Valid(); err != nil {
+		if err := k.http("x", false).Valid(); err != nil {
 			bad("Cookie", "%v", err)
 		}
 		if k.MaxAge < 0 || k.MaxAge%time.Second != 0 {
@@ -306,11 +306,11 @@ func (c Config) normalize() (Config, error) {
 	return c, errors.Join(errs...)
 }
 
-// http returns the cookie for the session id sid.
-func (k *Cookie) http(sid string) *http.Cookie {
+// http returns the cookie for the session id sid. secure says that its request came over TLS.
+func (k *Cookie) http(sid string, secure bool) *http.Cookie {
 	c := &http.Cookie{
 		Name: k.Name, Value: sid, Path: k.Path, Domain: k.Domain, MaxAge: int(k.MaxAge / time.Second),
-		Secure: k.Secure, Partitioned: k.Partitioned, HttpOnly: !k.NoHTTPOnly, SameSite: k.SameSite,
+		Secure: k.Secure || secure, Partitioned: k.Partitioned, HttpOnly: !k.NoHTTPOnly, SameSite: k.SameSite,
 	}
 	if k.NoPath {
 		c.Path = ""

@@ -202,7 +202,7 @@ func (d *doorman) refuse(c *engine.Conn, q *checked, f *failure) {
 		return
 	}
 	body := f.body()
-	head := "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: "
+	head := "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\nContent-Length: "
 	d.answer(c, append(append([]byte(head), strconv.Itoa(len(body))+"\r\n\r\n"...), body...))
 }
 

@@ -21,8 +21,8 @@ func TestLargeBodiesAreLoggedOnce(t *testing.T) {
 			r.post(sid, strings.Repeat("x", 1001)).want(413, "")
 		}
 		r.wantAlive(sid)
-		if lines := log.take(); len(lines) != 1 || !strings.Contains(lines[0], "body too large") {
-			t.Errorf("%d lines, want one: %q", len(lines), lines)
+		if lines := log.take(); len(lines) != 1 || !strings.Contains(lines[0], "body too large") || strings.Contains(lines[0], sid) {
+			t.Errorf("%d lines, want one, without the session's id: %q", len(lines), lines)
 		}
 		if refused != 20 {
 			t.Errorf("OnConnectionError was told of %d", refused)

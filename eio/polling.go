@@ -165,8 +165,13 @@ func (srv *Server) pollingHeaders(h http.Header, r *http.Request, initial bool) 
 		h.Set("X-Xss-Protection", "0")
 	}
 	h.Set("Cache-Control", "no-store")
+	noSniff(h)
 	srv.callHeaderHooks(h, r, initial)
 }
+
+// noSniff keeps browsers from taking an answer for what its Content-Type does not say: for a page or a script of another
+// site, for example.
+func noSniff(h http.Header) { h["X-Content-Type-Options"] = []string{"nosniff"} }
 
 func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {
 	h := w.Header()

@@ -109,7 +109,7 @@ func (s *Session) endPost(w http.ResponseWriter, r *http.Request, p *post, err e
 	case errors.Is(err, ErrMessageTooBig):
 		// The session goes on, as in the reference, though the official client ends it.
 		if !large { // once: the client may go on like this
-			s.srv.log.Info("eio: POST body too large", "sid", s.id, "err", err)
+			s.srv.log.Info("eio: POST body too large", "remote", r.RemoteAddr, "err", err)
 		}
 		s.srv.report(r, &failure{code: CodeBadRequest, context: ErrorContext{Name: "PAYLOAD_TOO_LARGE", SID: s.id}, err: err})
 		writeEmpty(w, http.StatusRequestEntityTooLarge)

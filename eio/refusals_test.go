@@ -67,7 +67,7 @@ func readExact(t *testing.T, br *bufio.Reader) string {
 // asJSON and asText are the answers to refused polling and WebSocket requests.
 func asJSON(code ErrorCode, message string) string {
 	body := fmt.Sprintf(`{"code":%d,"message":"%s"}`, code, message)
-	return fmt.Sprintf("%d | content-length: %d; content-type: application/json | %s", code.status(), len(body), body)
+	return fmt.Sprintf("%d | content-length: %d; content-type: application/json; x-content-type-options: nosniff | %s", code.status(), len(body), body)
 }
 
 func asText(status int, message string, more ...string) string {
@@ -187,7 +187,7 @@ func TestRefusedRequests(t *testing.T) {
 // becomes of it.
 func TestRefusedPolling(t *testing.T) {
 	const (
-		ok    = "200 | cache-control: no-store; content-length: 2; content-type: text/html | ok"
+		ok    = "200 | cache-control: no-store; content-length: 2; content-type: text/html; x-content-type-options: nosniff | ok"
 		empty = " | content-length: 0 | "
 	)
 	post := func(headers, body string) string {

@@ -107,7 +107,7 @@ func (srv *Server) servePollingHandshake(w http.ResponseWriter, r *http.Request,
 	}()
 
 	if srv.cfg.Cookie != nil {
-		http.SetCookie(w, srv.cfg.Cookie.http(s.id))
+		http.SetCookie(w, srv.cfg.Cookie.http(s.id, isSecure(r)))
 	}
 	script := ""
 	if q.script {
@@ -153,6 +153,7 @@ func (srv *Server) refuse(w http.ResponseWriter, r *http.Request, upgrade bool, 
 	} else if f.code.status() == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "5")
 	}
+	noSniff(w.Header())
 	writeBody(w, f.code.status(), "application/json", f.body())
 }
 

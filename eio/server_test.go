@@ -255,7 +255,7 @@ func TestTLS(t *testing.T) {
 		t.Run("door="+d, func(t *testing.T) {
 			a := &app{echo: true}
 			a.init(t)
-			srv, err := NewServer(Config{}, a)
+			srv, err := NewServer(Config{Cookie: &Cookie{}}, a)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -279,7 +279,9 @@ func TestTLS(t *testing.T) {
 			tr := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return dial() }}
 			defer tr.CloseIdleConnections()
 			r := &rig{t: t, srv: srv, app: a, addr: addr, dial: dial, http: &http.Client{Transport: tr}}
-			sid := r.poll()
+			p := r.do("GET", pollingPath, "")
+			sid := parseOpen(t, p.body).SID
+			p.wantHeader("Set-Cookie", "io="+sid+"; Path=/; HttpOnly; Secure; SameSite=Lax")
 			if !r.session().Handshake().Secure() {
 				t.Error("polling handshake is not secure")
 			}

@@ -318,7 +318,7 @@ func (s *Session) attachLocked(c *engine.Conn) {
 		if err := c.Send(s.inForm(f)); err != nil {
 			// Cannot be a full buffer, both have the same limit. The connection
 			// is gone and its Closed callback will end the session.
-			s.srv.log.Debug("eio: packets lost with their connection", "sid", s.id, "err", err)
+			s.srv.log.Debug("eio: packets lost with their connection", "remote", c.RemoteAddr(), "err", err)
 		}
 	}
 	waited := len(out.frames) > 0

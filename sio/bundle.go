@@ -91,6 +91,7 @@ func (a *asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Set("Content-Type", a.kind)
+	h.Set("X-Content-Type-Options", "nosniff")
 	body := a.content
 	if coding.Choose(r.Header["Accept-Encoding"]) == coding.Gzip {
 		body = a.gzip()

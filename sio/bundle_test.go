@@ -42,6 +42,8 @@ func TestClientFiles(t *testing.T) {
 		"Content-Type":  "application/javascript; charset=utf-8",
 		"Cache-Control": "public, max-age=0",
 		"Vary":          "Accept-Encoding",
+
+		"X-Content-Type-Options": "nosniff",
 	} {
 		if got := plain.Header.Get(name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)

@@ -221,6 +221,13 @@ export function matrix(title, define, { doors = ["http", "direct"], engine, flag
   }
 }
 
+// reset ends a TCP connection with an RST where Node.js can. Of one that is being connected or shut down it cannot, and
+// its process would not end then: it waits, at the very end and at full speed, for the handle to close.
+export function reset(socket) {
+  if (socket.connecting || socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 // call emits with an acknowledgement and a deadline.
 export function call(socket, event, ...args) {
   return socket.timeout(deadline).emitWithAck(event, ...args);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import { describe, test } from "node:test";
-import { Clients, Server, call, collect, matrix, msgpackParser, next, quiet, settle, transports, unique, until, upgraded } from "./harness.js";
+import { Clients, Server, call, collect, matrix, msgpackParser, next, quiet, reset, settle, transports, unique, until, upgraded } from "./harness.js";
 
 const reconnection = { reconnection: true, reconnectionDelay: 20, reconnectionDelayMax: 50, randomizationFactor: 0 };
 
@@ -130,8 +130,8 @@ class Proxy {
         pair.server.unpipe();
         pair.server.resume();
       }
-      pair.client.resetAndDestroy();
-      if (!halfOpen) pair.server.resetAndDestroy();
+      reset(pair.client);
+      if (!halfOpen) reset(pair.server);
       else (this.leftovers ??= []).push(pair.server);
     }
   }

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import { test } from "node:test";
-import { Clients, matrix, unique, within } from "./harness.js";
+import { Clients, matrix, reset, unique, within } from "./harness.js";
 
 // A Proxy passes TCP connections on until it cuts them.
 class Proxy {
@@ -29,7 +29,7 @@ class Proxy {
   }
 
   cut() {
-    for (const pair of this.pairs) for (const socket of pair) socket.resetAndDestroy();
+    for (const pair of this.pairs) for (const socket of pair) reset(socket);
   }
 
   stop() {
