@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 )
 
 func main() {
@@ -37,16 +38,27 @@ func check(w io.Writer, db string, modules []string) (failed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	for _, dir := range modules {
+	// Two at a time: a scan is mostly one thread's work, and takes a gigabyte.
+	errs := make([]error, len(modules))
+	places := make(chan struct{}, 2)
+	var all sync.WaitGroup
+	for i, dir := range modules {
 		if abs, err := filepath.Abs(dir); err != nil {
 			return false, err
 		} else if dir, err = filepath.Rel(root, abs); err != nil {
 			return false, err
 		}
-		fmt.Fprintln(w, dir)
-		if err := scan(r, db, dir); err != nil {
-			return false, fmt.Errorf("%s: %w", dir, err)
-		}
+		all.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			if err := scan(r, db, dir); err != nil {
+				errs[i] = fmt.Errorf("%s: %w", dir, err)
+			}
+		})
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return false, err
 	}
 	return r.write(w, runtime.Version()), nil
 }
@@ -57,8 +69,12 @@ func scan(r *report, db, dir string) error {
 	if err != nil {
 		return err
 	}
+	how := "symbol"
+	if !published(dir) {
+		how = "package"
+	}
 	// A folder of reports without an index is enough for govulncheck, which makes the index itself.
-	cmd := exec.Command("govulncheck", "-C", dir, "-db", "file://"+filepath.ToSlash(abs), "-format", "json", "-test", "./...")
+	cmd := exec.Command("govulncheck", "-C", dir, "-db", "file://"+filepath.ToSlash(abs), "-format", "json", "-scan", how, "-test", "./...")
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
@@ -120,6 +136,7 @@ func (r *report) read(out io.Reader, dir string) error {
 		} else if err != nil {
 			return fmt.Errorf("output of govulncheck: %w", err)
 		}
+		r.mu.Lock()
 		switch {
 		case m.SBOM != nil:
 			scanned = scanned || len(m.SBOM.Modules) > 0
@@ -128,6 +145,7 @@ func (r *report) read(out io.Reader, dir string) error {
 		case m.Finding != nil && len(m.Finding.Trace) > 0:
 			r.add(dir, m.Finding.OSV, m.Finding.Fixed, m.Finding.Trace)
 		}
+		r.mu.Unlock()
 	}
 	if !scanned {
 		return errNothingScanned

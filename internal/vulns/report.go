@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // reach says how near a vulnerability is to our code.
@@ -28,11 +29,12 @@ type finding struct {
 	reach reach
 	fixed string // the version with the remedy, or empty
 	dir   string // the module of ours it was found in, at this reach
-	ours  bool   // which others import
 	from  string // the function of ours, if called
 }
 
+// report gathers what scans find, several at a time. It is safe for concurrent use until it is written.
 type report struct {
+	mu        sync.Mutex
 	findings  map[key]finding
 	summaries map[string]string // by id
 }
@@ -44,10 +46,10 @@ func newReport() *report {
 // standardLibrary is the module path govulncheck gives it.
 const standardLibrary = "stdlib"
 
-// add adds a finding in the module of ours in dir. Of several, the nearest stays.
+// add adds, with r.mu held, a finding in the module of ours in dir. Of several, the nearest stays.
 func (r *report) add(dir, osv, fixed string, trace []frame) {
 	at := trace[0]
-	f := finding{key: key{osv, at.Module, at.Version}, fixed: fixed, dir: dir, ours: published(dir)}
+	f := finding{key: key{osv, at.Module, at.Version}, fixed: fixed, dir: dir}
 	switch {
 	case at.Function != "":
 		f.reach = called
@@ -57,7 +59,7 @@ func (r *report) add(dir, osv, fixed string, trace []frame) {
 	case at.Package != "":
 		f.reach = imported
 	}
-	if old, known := r.findings[f.key]; !known || f.rank() > old.rank() {
+	if old, known := r.findings[f.key]; !known || f.reach > old.reach {
 		r.findings[f.key] = f
 	}
 }
@@ -67,15 +69,6 @@ func (r *report) add(dir, osv, fixed string, trace []frame) {
 func published(dir string) bool {
 	top, _, _ := strings.Cut(filepath.ToSlash(dir), "/")
 	return top != "examples" && top != "bench"
-}
-
-// rank says which of several findings of a vulnerability counts: the nearest, and of those one in a published module.
-func (f *finding) rank() int {
-	rank := 2 * int(f.reach)
-	if f.ours {
-		rank++
-	}
-	return rank
 }
 
 // write writes what was found with the Go release current, and returns whether that is a failure.
@@ -96,8 +89,6 @@ func (r *report) write(w io.Writer, current string) (failed bool) {
 			}
 		case f.module == standardLibrary:
 			continue // with the same remedy, and often none is needed
-		case f.reach == called && !f.ours:
-			note = "WARNING"
 		case f.reach == called:
 			note = "FAILURE"
 			failed = true
@@ -109,7 +100,11 @@ func (r *report) write(w io.Writer, current string) (failed bool) {
 		case called:
 			fmt.Fprintf(w, "\tcalled from %s (%s)\n", f.from, f.dir)
 		case imported:
-			fmt.Fprintf(w, "\tthe package is imported, the function not called (%s)\n", f.dir)
+			called := "the function not called"
+			if !published(f.dir) {
+				called = "what is called was not looked at"
+			}
+			fmt.Fprintf(w, "\tthe package is imported, %s (%s)\n", called, f.dir)
 		default:
 			fmt.Fprintf(w, "\tthe module is required, the package not imported (%s)\n", f.dir)
 		}
