@@ -351,6 +351,7 @@ func (srv *Server) open(s *Session) {
 	defer srv.caught()
 	srv.handler.Open(s)
 	opened = true
+	s.opened.Store(true)
 }
 
 // caught is deferred: it logs a panic of the application's Handler.

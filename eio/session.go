@@ -24,6 +24,7 @@ type Session struct {
 	conn      atomic.Pointer[engine.Conn] // set once, under mu, when packets go straight to a WebSocket or WebTransport
 	handshake atomic.Pointer[Handshake]   // nil after DropHandshake
 	paused    atomic.Bool                 // mirror of m.held for the receiving loops
+	opened    atomic.Bool                 // Handler.Open has returned, see Opened
 
 	v3 bool // immutable: the client speaks Engine.IO v3
 
@@ -128,6 +129,10 @@ func (s *Session) Cause() (reason Reason, err error) {
 	}
 	return s.ending.reason, s.ending.err
 }
+
+// Opened reports whether Handler.Open has returned. Who has the session from Server.All, and not from a Handler's
+// method, may call Data only then.
+func (s *Session) Opened() bool { return s.opened.Load() }
 
 // SetData stores a value for the application. It is not synchronized: call it in
 // Handler.Open, before anything else knows the session.

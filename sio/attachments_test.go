@@ -118,7 +118,7 @@ func TestAttachmentTimeoutWhilePaused(t *testing.T) {
 		p.send(`42["block"]`, `42["block"]`)
 		p.send(unfinished(1))
 		synctest.Wait()
-		s.c.partial() // as if the header had been read just before the pause
+		s.c.partial()                       // as if the header had been read just before the pause
 		time.Sleep(9500 * time.Millisecond) // not a moment at which the timer looks
 		close(release)
 		p.sendBinary("x")

@@ -3,6 +3,7 @@ package sio
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/epio-go/epio/eio"
@@ -22,19 +23,18 @@ import (
 func (srv *Server) Drain(ctx context.Context, period time.Duration) error {
 	srv.draining.Store(true)
 	srv.engine.RefuseHandshakes()
-	left := srv.depart(ctx, period)
+	left := srv.depart(ctx, srv.remaining(), period)
 
 	tick := time.NewTicker(drainTick)
 	defer tick.Stop()
-	for len(left) > 0 && ctx.Err() == nil {
-		open := left[:0]
-		for _, sess := range left {
-			if !sess.Closed() {
-				open = append(open, sess)
+	for ctx.Err() == nil {
+		left = slices.DeleteFunc(left, (*eio.Session).Closed)
+		if len(left) == 0 {
+			late := srv.remaining() // their handshakes were under way when Drain began
+			if len(late) == 0 {
+				break
 			}
-		}
-		if left = open; len(left) == 0 {
-			break
+			left = srv.depart(ctx, late, 0)
 		}
 		select {
 		case <-tick.C:
@@ -51,19 +51,23 @@ const drainTick = 20 * time.Millisecond
 // to know.
 func (srv *Server) Draining() bool { return srv.draining.Load() }
 
-// depart tells all connections to leave, one after the other over the period, and returns
-// them.
-func (srv *Server) depart(ctx context.Context, period time.Duration) []*eio.Session {
-	var all []*eio.Session
+// remaining returns the sessions that have not been closed.
+func (srv *Server) remaining() (all []*eio.Session) {
 	for sess := range srv.engine.All() {
-		all = append(all, sess)
+		if !sess.Closed() {
+			all = append(all, sess)
+		}
 	}
+	return all
+}
+
+// depart tells connections to leave, one after the other over the period, and returns those that know.
+func (srv *Server) depart(ctx context.Context, all []*eio.Session, period time.Duration) (told []*eio.Session) {
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	start := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
-	clients := srv.clients()
 	for i, sess := range all {
 		// Each in its own slice of the period, somewhere.
 		at := time.Duration(float64(period) * (float64(i) + rand.Float64()) / float64(len(all)))
@@ -72,42 +76,25 @@ func (srv *Server) depart(ctx context.Context, period time.Duration) []*eio.Sess
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
-				return all
-			}
-			if i%departRefresh == 0 {
-				clients = srv.clients() // others have joined a namespace meanwhile
+				return told
 			}
 		}
-		if c := clients[sess]; c != nil {
-			c.depart()
-		} else {
-			sess.Close(eio.Reason(ServerShutdown)) // it has joined nothing
+		if sess.Opened() {
+			sess.Data().(*client).depart()
+			told = append(told, sess)
 		}
 	}
-	return all
-}
-
-// departRefresh is after how many connections depart looks again who has joined a namespace.
-const departRefresh = 1024
-
-// clients returns the clients that are in a namespace, by session. Those that are not have
-// nothing to finish.
-func (srv *Server) clients() map[*eio.Session]*client {
-	all := make(map[*eio.Session]*client)
-	for ns := range srv.Namespaces() {
-		for s := range ns.Sockets() {
-			all[s.c.sess] = s.c
-		}
-	}
-	return all
+	return told
 }
 
 // depart closes the connection as soon as nothing waits for handlers or acknowledgements.
 func (c *client) depart() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.load.leaving = true
-	c.leaveLocked()
+	if !c.load.left {
+		c.load.leaving = true
+		c.leaveLocked()
+	}
 }
 
 // leaveLocked closes a connection that is to leave, if it can.

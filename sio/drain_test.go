@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/epio-go/epio/eio"
 )
 
 // TestDrainSpreads closes idle connections over the period, in no order.
@@ -138,6 +140,46 @@ func TestDrainWaits(t *testing.T) {
 		wantFrom(t, gone, "busy")
 		wantFrom(t, done, nil)
 	})
+}
+
+// A client that joins long after Drain has begun has something to finish, too.
+func TestDrainWaitsForLateJoins(t *testing.T) {
+	for _, transport := range []string{"websocket", "polling"} {
+		bubble(t, func(t *testing.T) {
+			r := memory(t, Config{ConnectTimeout: 10 * time.Hour, Engine: eio.Config{PingInterval: 10 * time.Hour}})
+			release := make(chan struct{})
+			OnAck0(r.srv, "slow", func(ctx context.Context, _ *Socket) (string, error) {
+				<-release
+				return "done", ctx.Err()
+			})
+			connect := map[string]func() *peer{"websocket": r.websocket, "polling": r.polling}[transport]
+			sessions := make(map[*eio.Session]*peer)
+			for range 8 {
+				p := connect()
+				for sess := range r.srv.Engine().All() {
+					if sessions[sess] == nil {
+						sessions[sess] = p
+					}
+				}
+			}
+			done := make(chan error, 1)
+			go func() { done <- r.srv.Drain(t.Context(), time.Hour) }()
+			time.Sleep(15 * time.Minute) // two have left
+			var p *peer
+			for sess, its := range sessions {
+				if !sess.Closed() {
+					p = its
+				}
+			}
+			p.join("/")
+			p.send(`421["slow"]`)
+			time.Sleep(2 * time.Hour)
+			close(release)
+			p.want(`431["done"]`)
+			p.wantEnd()
+			wantFrom(t, done, nil)
+		})
+	}
 }
 
 // The deadline cuts off what is left, be it a handler or the rest of the period.
