@@ -15,6 +15,7 @@ import (
 
 	"github.com/epio-go/epio/codec"
 	"github.com/epio-go/epio/engine"
+	"github.com/epio-go/epio/internal/invariants"
 )
 
 // The tests in rfc6455*_test.go follow the categories of the Autobahn test-suite: 1
@@ -24,8 +25,12 @@ import (
 // strictDoors are both doors on every engine.
 var strictDoors = append(slices.Clone(doors), door{name: "door=http,engine=netpoll", reactor: engine.Netpoll})
 
+// eachStrictDoor runs f once per door; where everything takes several times as long each engine has one of its two.
 func eachStrictDoor(t *testing.T, f func(t *testing.T, d door)) {
-	for _, d := range strictDoors {
+	for i, d := range strictDoors {
+		if invariants.Enabled && i != 1 && i != 2 && i != 5 {
+			continue
+		}
 		t.Run(d.name, func(t *testing.T) { f(t, d) })
 	}
 }

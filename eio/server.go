@@ -351,7 +351,9 @@ func (srv *Server) open(s *Session) {
 	defer srv.caught()
 	srv.handler.Open(s)
 	opened = true
-	s.opened.Store(true)
+	s.mu.Lock()
+	s.opened = true
+	s.mu.Unlock()
 }
 
 // caught is deferred: it logs a panic of the application's Handler.

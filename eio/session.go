@@ -24,7 +24,6 @@ type Session struct {
 	conn      atomic.Pointer[engine.Conn] // set once, under mu, when packets go straight to a WebSocket or WebTransport
 	handshake atomic.Pointer[Handshake]   // nil after DropHandshake
 	paused    atomic.Bool                 // mirror of m.held for the receiving loops
-	opened    atomic.Bool                 // Handler.Open has returned, see Opened
 
 	v3 bool // immutable: the client speaks Engine.IO v3
 
@@ -43,6 +42,7 @@ type Session struct {
 	marked  bool // Hooks.Drain has a mark in the queue of conn
 	moved   bool // it began on another transport
 	large   bool // a POST body over the limit was logged
+	opened  bool // Handler.Open has returned
 	m       machine
 	armed   time.Duration // what timer is set to
 	timer   engine.Timer
@@ -132,7 +132,11 @@ func (s *Session) Cause() (reason Reason, err error) {
 
 // Opened reports whether Handler.Open has returned. Who has the session from Server.All, and not from a Handler's
 // method, may call Data only then.
-func (s *Session) Opened() bool { return s.opened.Load() }
+func (s *Session) Opened() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opened
+}
 
 // SetData stores a value for the application. It is not synchronized: call it in
 // Handler.Open, before anything else knows the session.

@@ -1,7 +1,7 @@
 // Starts what the cluster tests need: a redis-server of their own, nodes in Go and Node, and clients that drive them.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -191,6 +191,15 @@ export class Node {
       if (line === "READY") return node;
     }
     throw new Error(`node ${name} is not ready`);
+  }
+  // freeze stops the process with SIGSTOP, and waits until all of its threads have stopped, where that can be seen. The signal may
+  // take its time on a busy machine, and a server that has it can still answer until then.
+  async freeze() {
+    this.process.kill("SIGSTOP");
+    const tasks = `/proc/${this.process.pid}/task`;
+    if (!existsSync(tasks)) return;
+    const state = (task) => readFileSync(`${tasks}/${task}/stat`, "utf8").replace(/^.*\) /s, "")[0];
+    await eventually("all threads have stopped", () => readdirSync(tasks).every((task) => state(task) === "T"));
   }
   signal(name) {
     this.process.kill(name);

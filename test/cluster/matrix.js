@@ -315,8 +315,8 @@ export function matrix(title, kinds, setup, { order = true } = {}) {
     test("a frozen server", async () => {
       const frozen = await Node.start("go", "frozen", backend.args);
       for (const c of clients) await eventually("four", async () => (await c.call("serverCount")) === 4);
-      frozen.signal("SIGSTOP");
       try {
+        await frozen.freeze();
         await Promise.all(
           clients.map(async (c, i) => {
             let start = Date.now();
