@@ -3,9 +3,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { Server } from "./harness.js";
+import { allDoors, Server } from "./harness.js";
 
-for (const door of ["http", "direct"]) {
+for (const door of allDoors) {
   describe(`compression: ${door}`, () => {
     let server;
     before(async () => (server = await Server.start({ door })));

@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { request } from "node:http";
 import { after, before, describe, test } from "node:test";
 import { WebSocket } from "ws";
-import { call, collect, matrix, next, Server, settle, upgraded, within } from "./harness.js";
+import { allDoors, call, collect, matrix, next, Server, settle, upgraded, within } from "./harness.js";
 import { oldMatrix, upgraded as oldUpgraded } from "./old.js";
 
 const prose = (n) => "compressible ".repeat(n / 13 + 1).slice(0, n);
@@ -158,7 +158,7 @@ matrix(
   { ways },
 );
 
-for (const door of ["http", "direct"]) {
+for (const door of allDoors) {
   describe(`deflate offers: ${door}`, () => {
     let server;
     before(async () => (server = await Server.start({ door, flags: [...flags, "-max-payload", "100000"] })));

@@ -202,9 +202,12 @@ export class Clients {
   }
 }
 
+// TEST_DOORS=direct is for a server that takes longer.
+export const allDoors = process.env.TEST_DOORS?.split(",") ?? ["http", "direct"];
+
 // matrix declares the tests once for each way in and each transport, every way in with a server of its own.
 // define gets the Clients; its `server()` is the running server.
-export function matrix(title, define, { doors = ["http", "direct"], engine, flags, options, ways = Object.keys(transports) } = {}) {
+export function matrix(title, define, { doors = allDoors, engine, flags, options, ways = Object.keys(transports) } = {}) {
   for (const door of doors) {
     describe(`${title}: ${[door, engine].filter(Boolean).join(" ")}`, () => {
       let server;

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Socket as Engine } from "engine.io-client";
-import { call, Clients, collect, matrix, next, onlyJSON, Server, transports, upgraded, within } from "./harness.js";
+import { allDoors, call, Clients, collect, matrix, next, onlyJSON, Server, transports, upgraded, within } from "./harness.js";
 
 matrix(
   "payload limit",
@@ -50,7 +50,7 @@ matrix(
   { flags: ["-max-payload", "50000"] },
 );
 
-for (const door of ["http", "direct"]) {
+for (const door of allDoors) {
   describe(`timeouts: ${door}`, () => {
     for (const transport of Object.values(transports)) {
       test(`${transport}: a connection that joins no namespace is closed`, async (t) => {

@@ -9,7 +9,7 @@ import io1 from "socket.io-client-1";
 import io2 from "socket.io-client-2";
 import { io as io3 } from "socket.io-client-3";
 import msgpack from "socket.io-msgpack-parser";
-import { next, onlyJSON, Server, transports } from "./harness.js";
+import { allDoors, next, onlyJSON, Server, transports } from "./harness.js";
 import { call, connected, upgraded } from "./old.js";
 
 // What tells the generations apart: the server's flags, the options of the client, how credentials are sent to a namespace,
@@ -120,7 +120,7 @@ const checks = {
   },
 };
 
-for (const door of ["http", "direct"]) {
+for (const door of allDoors) {
   for (const engine of ["epoll", "netpoll", "portable"]) {
     // The cells of one door and engine share its servers, one for each parser, and run beside each other.
     describe(`matrix: ${door} ${engine}`, { concurrency: 8, ...onlyJSON }, () => {

@@ -3,7 +3,7 @@
 import { after, afterEach, before, describe } from "node:test";
 import io1 from "socket.io-client-1";
 import io2 from "socket.io-client-2";
-import { deadline, Server, transports, within } from "./harness.js";
+import { allDoors, deadline, Server, transports, within } from "./harness.js";
 
 export const generations = { "2.5.0": io2, "1.7.4": io1 };
 
@@ -79,7 +79,7 @@ export async function upgraded(socket) {
 }
 
 // oldMatrix declares the tests for each generation, way in and way of talking.
-export function oldMatrix(title, define, { doors = ["http", "direct"], engines = [undefined], flags = [], over = Object.keys(ways) } = {}) {
+export function oldMatrix(title, define, { doors = allDoors, engines = [undefined], flags = [], over = Object.keys(ways) } = {}) {
   for (const engine of engines) {
     for (const door of doors) {
       describe(`${title}: ${[door, engine].filter(Boolean).join(" ")}`, () => {

@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { Clients, Server, call, collect, next, transports } from "./harness.js";
+import { allDoors, Clients, Server, call, collect, next, transports } from "./harness.js";
 
 const reconnection = { reconnection: true, reconnectionDelay: 20, reconnectionDelayMax: 50, randomizationFactor: 0 };
 
-for (const door of ["http", "direct"]) {
+for (const door of allDoors) {
   describe(`reconnect: ${door}`, () => {
     for (const way of Object.keys(transports)) {
       for (const end of ["stop", "kill"]) {
