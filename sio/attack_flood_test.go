@@ -19,6 +19,18 @@ func TestFloods(t *testing.T) {
 	numbers := "[" + strings.Repeat("9", 10_000) + ",1e308,1e-999," + strings.Repeat("1", 5000) + "." + strings.Repeat("3", 5000) + "]"
 	escapes := `"` + strings.Repeat(`\ud83d\ude00`, 1000) + `"`
 	same := "{" + strings.Repeat(`"a":1,`, 3000) + `"a":2}`
+	collide := []string{""} // the keys of which have one hash in Java
+	for range 9 {
+		var next []string
+		for _, k := range collide {
+			next = append(next, k+"Aa", k+"BB")
+		}
+		collide = next
+	}
+	ten := strings.TrimSuffix(strings.Repeat(`{"_placeholder":true,"num":0},`, 10), ",")
+	for i := range 10 {
+		ten = strings.Replace(ten, `"num":0`, fmt.Sprintf(`"num":%d `, i), 1)
+	}
 	event := func(value string) func(int, int) string {
 		return func(int, int) string { return `42["any",` + value + `]` }
 	}
@@ -34,6 +46,20 @@ func TestFloods(t *testing.T) {
 		{"long numbers", "10,000 digits, into any", Config{}, false, event(numbers)},
 		{"escapes", "12 KB each, into any", Config{}, false, event(escapes)},
 		{"one key many times", "18 KB each, into any", Config{}, false, event(same)},
+		{"keys that collide", "512 of 18 bytes, into any", Config{}, false, event(`{"` + strings.Join(collide, `":1,"`) + `":1}`)},
+		{"event names that collide", "nobody handles them", Config{}, false, func(_, i int) string { return `42["` + collide[i%512] + `"]` }},
+		{"attachments", "10 of 3 KB each, into any", Config{}, false, func(_, i int) string {
+			if i%11 == 0 {
+				return `4510-["any",[` + ten + `]]`
+			}
+			return "b" + pad[:3000]
+		}},
+		{"an attachment many times", "1,000 times 300 bytes", Config{}, false, func(_, i int) string {
+			if i%2 == 0 {
+				return `451-["any",[` + strings.Repeat(`{"_placeholder":true,"num":0},`, 999) + `{"_placeholder":true,"num":0}]]`
+			}
+			return "b" + pad[:300]
+		}},
 		{"placeholders without attachments", "30 KB each", Config{}, false, event(
 			"[" + strings.Repeat(`{"_placeholder":true,"num":0},`, 1000) + "1]")},
 		{"long event names", "10 KB each, nobody handles them", Config{}, false, func(int, int) string { return `42["` + pad + `"]` }},

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gobwas/ws"
 )
 
 // bystanders are clients that behave while others do not: over WebSocket and polling, in two
@@ -223,7 +225,7 @@ func spread(d []time.Duration) (s [3]time.Duration) {
 	return s
 }
 
-// barrage has every peer write packets, 32 KiB every attackPace if the server takes them, until the
+// barrage has every peer write packets, attachments if they begin with "b", 32 KiB every attackPace if the server takes them, until the
 // attack is over; what comes back is read and dropped, or left where it is. It returns how many
 // packets went out. Attackers without a pace would take the processors the server runs on: what
 // others notice of that is the test's own doing.
@@ -238,7 +240,11 @@ func (b *bystanders) barrage(peers []*peer, reading bool, packet func(peer, i in
 				var batch []byte
 				n := 0
 				for ; n < 200 && len(batch) < 32<<10; n++ {
-					batch = append(batch, frames(packet(at, i))...)
+					if p := packet(at, i); p[0] == 'b' {
+						batch = append(batch, clientFrame(ws.OpBinary, p[1:])...)
+					} else {
+						batch = append(batch, frames(p)...)
+					}
 					i++
 				}
 				p.nc.SetWriteDeadline(time.Now().Add(bystanderPace))
