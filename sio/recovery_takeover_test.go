@@ -2,10 +2,15 @@ package sio
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/epio-go/epio/eio"
 )
@@ -52,6 +57,71 @@ func TestRecoveryTakesOver(t *testing.T) {
 		c.want(`40{"sid":"` + c.sid + `","pid":"` + c.pid + `"}`)
 		c.wantNothing()
 	})
+}
+
+// A session that many connections claim at the same moment belongs to one of them in the end, and so does every later event.
+func TestRecoveryIsClaimedByOne(t *testing.T) {
+	const rivals = 8
+	for _, lost := range []bool{false, true} { // the connection it had
+		bubble(t, func(t *testing.T) {
+			r := memory(t, withRecovery(Config{}))
+			c := r.traveller("/")
+			must(t, c.socket().Join("room"))
+			must(t, r.srv.To("room").Emit("one"))
+			c.wantEvents(`42["one"]`)
+			if lost {
+				c.lose()
+			}
+			must(t, r.srv.To("room").Emit("two"))
+			var peers []*peer
+			for range rivals {
+				peers = append(peers, r.websocket())
+			}
+			claim := `40{"pid":"` + c.pid + `","offset":"` + *c.last + `"}`
+			var group sync.WaitGroup
+			for _, p := range peers {
+				group.Go(func() { p.send(claim) })
+			}
+			group.Wait()
+			synctest.Wait()
+			must(t, r.srv.To("room").Emit("three"))
+			synctest.Wait()
+			holders, three := 0, 0
+			for _, p := range peers {
+				var got []string
+				var err error
+				for packet := (packet{}); err == nil; {
+					if packet, err = p.read(time.Second); err == nil {
+						got = append(got, packet.data)
+					}
+				}
+				if len(got) == 0 && errors.Is(err, io.EOF) {
+					continue // another one took it away before it was connected
+				}
+				text := strings.Join(got, "\n")
+				n := strings.Count(text, `42["three",`)
+				three += n
+				if !strings.Contains(text, c.pid) {
+					if strings.Contains(text, "42[") || !strings.Contains(text, `40{"sid":"`) {
+						t.Errorf("who starts afresh got %q", got)
+					}
+					continue
+				}
+				if strings.Count(text, `42["two",`) != 1 || !strings.HasPrefix(got[0], `42["two",`) {
+					t.Errorf("who holds the session got %q", got)
+				}
+				if n > 0 {
+					holders++
+				}
+			}
+			if holders != 1 || three != 1 {
+				t.Errorf("%d connections hold the session, %d got what came later", holders, three)
+			}
+			if n := len(slices.Collect(r.srv.In("room").Sockets())); n != 1 {
+				t.Errorf("%d sockets are in the room", n)
+			}
+		})
+	}
 }
 
 // A handler that does not end costs the recovery, nothing else.
