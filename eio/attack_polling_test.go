@@ -2,6 +2,7 @@ package eio
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -266,6 +267,43 @@ func TestAttackUnreadPolls(t *testing.T) {
 		o.wantHeld(n, 2*size+80<<10) // the frame, in a buffer of the next size, and net/http's
 		o.wantGoroutines(2 * n)
 		o.report("answers to polls not read", n)
+		reset(conns)
+	})
+}
+
+// TestAttackUnreadPollsOfOne has one session poll on many connections, and read nothing: what is being written to all of them
+// together is bounded, too.
+func TestAttackUnreadPollsOfOne(t *testing.T) {
+	const buffer, size = 1 << 20, 900 << 10
+	eachAttacked(t, func(t *testing.T, d door) {
+		r := d.attacked(t, Config{SendBuffer: buffer, DisableHTTPCompression: true})
+		o := r.ordinary()
+		sid := r.poll()
+		s := r.srv.Session(sid)
+		message := make([]byte, size)
+		var conns []net.Conn
+		for len(conns) < 10 {
+			if err := s.SendMessage(message, false); errors.Is(err, ErrBufferFull) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			nc := r.narrow()
+			conns = append(conns, nc)
+			r.write(nc, "GET "+pollingPath+"&sid="+sid+" HTTP/1.1\r\nHost: x\r\n\r\n")
+			eventually(t, "the poll takes it", func() bool { return s.Buffered() == 0 })
+		}
+		if len(conns) != 2 {
+			t.Errorf("%d answers of %d bytes are being written, the send buffer is %d", len(conns), size, buffer)
+		}
+		o.wantHeld(1, 2*buffer+len(conns)*(80<<10))
+		o.report("answers to polls of one session not read", 1)
+		// Who reads gets everything, and then more.
+		all, err := io.ReadAll(io.LimitReader(conns[0], size))
+		if err != nil || len(all) != size {
+			t.Errorf("%d bytes, %v", len(all), err)
+		}
+		eventually(t, "there is room again", func() bool { return s.SendMessage([]byte("x"), false) == nil })
 		reset(conns)
 	})
 }

@@ -93,6 +93,7 @@ type payload struct {
 	binary   bool // a binary payload of Engine.IO v3
 	compress bool // not all of it is marked as not to be compressed
 	packets  int  // how many Hooks.Flush was told of
+	taken    int  // bytes of the outbox, see outbox.taken
 }
 
 // newPayload returns frames, which are plain, as one payload for a client that takes

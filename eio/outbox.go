@@ -11,6 +11,7 @@ type outbox struct {
 	frames []*pool.Frame
 	bytes  int
 	loose  int    // how many of frames are droppable
+	taken  int    // bytes of answers to polls that are being written
 	park   *park  // the GET that waits, until it has taken its packets
 	post   *post  // the POST in progress
 	script string // immutable: what scripts begin with, if answers to polls are scripts

@@ -40,7 +40,7 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, q *query) {
 		}
 		body := s.takeLocked(out, reply)
 		s.finish(e)
-		s.answerPoll(w, r, body, out.script)
+		s.answerPoll(w, r, body, out)
 		return
 	}
 	p := &park{woken: make(chan struct{})}
@@ -77,19 +77,22 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, q *query) {
 	}
 	body := s.takeLocked(out, p.reply)
 	s.mu.Unlock()
-	s.answerPoll(w, r, body, out.script)
+	s.answerPoll(w, r, body, out)
 }
 
 // answerPoll writes the answer to a poll. If a hook panics meanwhile, or the writer of a
-// middleware, the packets are lost and the session with them. It takes body.
-func (s *Session) answerPoll(w http.ResponseWriter, r *http.Request, body payload, script string) {
+// middleware, the packets are lost and the session with them. It takes body, which was taken from out.
+func (s *Session) answerPoll(w http.ResponseWriter, r *http.Request, body payload, out *outbox) {
 	answered := false
 	defer func() {
+		s.mu.Lock()
+		out.taken -= body.taken
+		s.mu.Unlock()
 		if !answered {
 			s.lose(TransportError, ErrPollAborted)
 		}
 	}()
-	s.srv.writePayload(w, r, body, script, false)
+	s.srv.writePayload(w, r, body, out.script, false)
 	answered = true
 	s.drained(body.packets)
 }
@@ -101,8 +104,10 @@ func (s *Session) takeLocked(out *outbox, reply action) payload {
 		n = packetsWaiting(out)
 		s.flushed(n)
 	}
+	taken := out.bytes
 	body := out.payload(reply, s.form())
-	body.packets = n
+	body.packets, body.taken = n, taken
+	out.taken += taken
 	s.outboxFlowLocked()
 	return body
 }

@@ -134,7 +134,9 @@ func (s *Session) bufferLocked(f *pool.Frame) error {
 	case s.m.phase != phaseOpen:
 		f.Release()
 		return ErrClosed
-	case s.out.bytes+f.Len() > s.srv.cfg.SendBuffer:
+	case s.out.bytes+f.Len() > s.srv.cfg.SendBuffer,
+		// A client may poll again and again without reading an answer: once more as much as may wait is on its way to it.
+		s.out.taken+s.out.bytes+f.Len() > 2*s.srv.cfg.SendBuffer:
 		f.Release()
 		return ErrBufferFull
 	}
