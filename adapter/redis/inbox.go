@@ -6,6 +6,9 @@ import "sync"
 // that leave more than 32 MB unread, so it is better to have it here.
 const inboxBytes = 64 << 20
 
+// itemSize is what a message counts for besides its payload.
+const itemSize = 64
+
 // message is what came from a channel, or from a stream.
 type message struct {
 	channel, payload string
@@ -13,7 +16,7 @@ type message struct {
 }
 
 func (m *message) size() int {
-	n := len(m.payload)
+	n := itemSize + len(m.channel) + len(m.payload)
 	if m.entry != nil {
 		for _, v := range m.entry.values {
 			s, _ := v.(string)

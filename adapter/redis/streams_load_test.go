@@ -66,4 +66,8 @@ func TestStreamIsNotOutrun(t *testing.T) {
 	if logged, plain := h.counts(); logged != rounds*many || plain != 0 {
 		t.Errorf("%d packets with and %d without offset, want %d and none", logged, plain, rounds*many)
 	}
+	// Redis trims whole nodes of a hundred entries.
+	if n, err := rdb.XLen(t.Context(), "socket.io").Result(); err != nil || n < 400 || n > 600 {
+		t.Errorf("the stream has %d entries, %v", n, err)
+	}
 }

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/adapter/adaptertest"
 	"github.com/epio-go/epio/adapter/cluster"
@@ -168,6 +171,63 @@ func TestLogIsLost(t *testing.T) {
 	}
 	if strings.Contains(h.Log(), "malformed") {
 		t.Errorf("logged %s", h.Log())
+	}
+}
+
+// The log keeps MaxBytes: the oldest packets go, and who misses them is told so.
+func TestLogIsBounded(t *testing.T) {
+	const most, size, packets = 1 << 20, 20_000, 200
+	srv := startServer(t, embedded.Config{Clients: anyPort, JetStream: t.TempDir()})
+	f := must(t, nats.Options{URL: srv.ClientAddr(), JetStream: &nats.JetStream{MaxBytes: most}})
+	h := recoveryHost{&clustertest.Host{Name: "/"}, make(chan string, packets)}
+	a := f(h).(*cluster.Logged)
+	if err := a.EnableRecovery(h, adapter.RecoveryConfig{MaxDisconnection: time.Minute, LogAge: 2 * time.Minute, LogPackets: 1000, LogBytes: 64 << 20, Sessions: 10}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { clustertest.Close(t, a.Adapter) })
+	if err := a.Init(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	clustertest.Connect(t, a.Adapter, "one", "r")
+	var offsets []string
+	for i := range packets {
+		if err := a.Broadcast(large{fmt.Sprint("packet ", i, " "), make([]byte, size)}, room); err != nil {
+			t.Fatal(err)
+		}
+		offsets = append(offsets, <-h.offsets)
+	}
+	replay := func(offset string) (n int, err error) {
+		s := &adapter.Session{SID: "x", PID: "y", Rooms: []string{"r"}, Since: offset}
+		err = a.Replay(t.Context(), s, offset, func(missed []adapter.Missed) error {
+			n += len(missed)
+			return nil
+		})
+		return n, err
+	}
+	if n, err := replay(offsets[0]); !errors.Is(err, adapter.ErrOffset) {
+		t.Errorf("from the first packet: %d are replayed, %v", n, err)
+	}
+	if n, err := replay(offsets[packets-11]); n != 10 || err != nil {
+		t.Errorf("from the eleventh last: %d are replayed, %v", n, err)
+	}
+
+	nc, err := natsgo.Connect(srv.ClientAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := js.ListStreams(t.Context())
+	n, bytes := 0, uint64(0)
+	for info := range all.Info() {
+		n++
+		bytes += info.State.Bytes
+	}
+	if all.Err() != nil || n == 0 || bytes < most/2 || bytes > 2*most {
+		t.Errorf("%d streams with %d bytes, %v", n, bytes, all.Err())
 	}
 }
 
