@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"runtime"
 	"sync"
 
@@ -35,11 +37,23 @@ type netpoller struct {
 	out outWait
 }
 
+// netpollLog is where netpoll writes about itself. Clients must not fill it, and they can with one line: about
+// bytes that were there when their connection was reset. The handler of the connection is told anyway.
+type netpollLog struct{ w io.Writer }
+
+func (l netpollLog) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("readall(")) {
+		return len(p), nil
+	}
+	return l.w.Write(p)
+}
+
 var configureNetpoll = sync.OnceFunc(func() {
 	netpoll.LinkBufferCap = netpollBuffer
 	err := netpoll.Configure(netpoll.Config{
-		PollerNum:  runtime.GOMAXPROCS(0),
-		BufferSize: netpollBuffer,
+		PollerNum:    runtime.GOMAXPROCS(0),
+		BufferSize:   netpollBuffer,
+		LoggerOutput: netpollLog{os.Stderr},
 	})
 	if err != nil {
 		// Only a negative number of pollers is refused.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +29,28 @@ func TestReactorIsOn(t *testing.T) {
 	e, c, _ := adopted(t, Options{Reactor: Netpoll}, newHandler(consume))
 	if _, ok := c.link.(*netpollConn); !ok || e.reactor == nil {
 		t.Error("a TCP connection is not on the reactor")
+	}
+}
+
+// Clients that reset their connections write no lines; what netpoll says of itself is passed on.
+func TestNetpollLog(t *testing.T) {
+	var out strings.Builder
+	netpoll.SetLoggerOutput(netpollLog{&out})
+	defer netpoll.SetLoggerOutput(netpollLog{os.Stderr})
+	for range 20 {
+		h := newHandler(consume)
+		_, _, client := adopted(t, Options{Reactor: Netpoll}, h)
+		client.SetLinger(0)
+		client.Write([]byte("bytes"))
+		client.Close()
+		<-h.closed
+	}
+	if out.Len() > 0 {
+		t.Errorf("the log has %q", out.String())
+	}
+	io.WriteString(netpollLog{&out}, "NETPOLL: operator has critical problem!")
+	if out.Len() == 0 {
+		t.Error("nothing is passed on")
 	}
 }
 
