@@ -276,6 +276,27 @@ func (b *bystanders) barrage(peers []*peer, reading bool, packet func(peer, i in
 	return int(sent.Load())
 }
 
+// volley has every peer write the same frames again and again, every attackPace, until the server has
+// closed it, it has done so as often, or the attack is over.
+func (b *bystanders) volley(peers []*peer, packets string, times int) {
+	var wg sync.WaitGroup
+	for _, p := range peers {
+		wg.Go(func() {
+			p.nc.SetWriteDeadline(time.Now().Add(bystanderTime))
+			tick := time.NewTicker(attackPace)
+			defer tick.Stop()
+			for i := 0; i < times && !b.enough(); i++ {
+				if _, err := io.WriteString(p.nc, packets); err != nil {
+					return
+				}
+				<-tick.C
+			}
+		})
+	}
+	wg.Wait()
+	b.rounds(b.from.Load() + bystanderRounds)
+}
+
 // attackers joins n WebSockets to "/".
 func (r *rig) attackers(n int) []*peer {
 	r.t.Helper()
