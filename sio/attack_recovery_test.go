@@ -2,6 +2,7 @@ package sio
 
 import (
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -47,6 +48,52 @@ func TestRecoveryClaimBombs(t *testing.T) {
 				if spent > 20*size && !invariants.Enabled {
 					t.Errorf("%d bytes were allocated for an auth payload of %d", spent, len(test.auth))
 				}
+			})
+		})
+	}
+}
+
+// TestRecoveryMemory logs far more packets than are kept, large and small ones, and then loses far more clients than are
+// remembered, each in rooms of its own.
+func TestRecoveryMemory(t *testing.T) {
+	const logBytes, logPackets, sessions = 2 << 20, 2000, 100
+	for name, load := range map[string]struct{ packets, size int }{
+		"large": {300, 100_000},
+		"small": {20_000, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := memory(t, Config{Recovery: &Recovery{LogBytes: logBytes, LogPackets: logPackets, Sessions: sessions}})
+				r.traveller("/")
+				text := strings.Repeat("x", load.size)
+				before := heap()
+				for range load.packets {
+					must(t, r.srv.To("nobody").Emit("x", text))
+				}
+				grown := heap() - before
+				st := r.srv.Stats().Namespaces[0]
+				t.Logf("%d packets of %d bytes: %d are kept, in %d bytes", load.packets, load.size, st.LoggedPackets, grown)
+				if st.LoggedPackets == 0 || st.LoggedPackets > logPackets {
+					t.Errorf("%d packets are kept", st.LoggedPackets)
+				}
+				wantWithin(t, "bytes", 0, grown, logBytes+logPackets*500+200<<10)
+
+				before = heap()
+				for i := range 3 * sessions {
+					c := r.traveller("/")
+					for room := range 50 {
+						must(t, c.socket().Join(strings.Repeat("r", 1000)+strconv.Itoa(50*i+room)))
+					}
+					c.lose()
+				}
+				grown = heap() - before
+				away := r.srv.Stats().Namespaces[0].Away
+				t.Logf("%d clients: %d are remembered, in %d bytes", 3*sessions, away, grown)
+				if away != sessions {
+					t.Errorf("%d sessions are remembered", away)
+				}
+				// The test keeps some KB of each client.
+				wantWithin(t, "bytes", 0, grown, sessions*50*(1000+300)+3*sessions*(8<<10))
 			})
 		})
 	}
