@@ -18,11 +18,12 @@ func TestAttachmentsWhileOthersWork(t *testing.T) {
 	}
 	text := func(s string) string { return string(clientFrame(ws.OpText, s)) }
 	const one = `{"_placeholder":true,"num":0}`
-	all := `"any",[` + one
+	var all strings.Builder
+	all.WriteString(`"any",[` + one)
 	for _, num := range "123456789" {
-		all += strings.Replace(`,`+one, "0", string(num), 1)
+		all.WriteString(strings.Replace(`,`+one, "0", string(num), 1))
 	}
-	most := text(`4510-[` + all + `]]`)
+	most := text(`4510-[` + all.String() + `]]`)
 	for name, packets := range map[string]string{
 		"the most":              most + binary(10, 1000),
 		"one named often":       text(`4510-["any",[`+strings.Repeat(one+",", 500)+`1]]`) + binary(10, 1000),
