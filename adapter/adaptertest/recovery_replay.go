@@ -86,8 +86,11 @@ func replayCarriesValues(t *testing.T, cl *cluster) {
 		cl.must(cl.servers[n].Broadcast(newLoggable("values", args), adapter.Opts{}))
 		cl.must(cl.servers[n].Broadcast(newLoggable("no arguments", nil), adapter.Opts{}))
 		cl.settle(n)
-		want := stay.take()
-		got := cl.mustBack(n+1, pid, offset).take()
+		back := cl.mustBack(n+1, pid, offset)
+		for k := range cl.servers {
+			cl.settle(k) // what was on its way when it came back follows
+		}
+		want, got := stay.take(), back.take()
 		if len(got) != 2 || len(want) != 2 || !same(got[0].args, args) || got[0].event != "values" ||
 			got[1].event != "no arguments" || len(got[1].args) != 0 ||
 			got[0].offset != want[0].offset || got[1].offset != want[1].offset {
