@@ -73,8 +73,10 @@ func TestJoinChurn(t *testing.T) {
 				r := memory(t, Config{QueueEvents: limit})
 				o := wellBehaved(t, r)
 				release := make(chan struct{})
+				var blocked atomic.Int64
 				block := func(at string) {
 					if at == where {
+						blocked.Add(1)
 						<-release
 					}
 				}
@@ -85,7 +87,8 @@ func TestJoinChurn(t *testing.T) {
 				goroutines := runtime.NumGoroutine()
 				p := r.websocket()
 				written := p.flood(100_000, func(i int) string { return []string{"40/slow,", "41/slow,"}[i%2] })
-				if n := written(); n == 100_000 {
+				// With one processor most leave before they have joined, and no handler of theirs runs.
+				if n := written(); n == 100_000 && blocked.Load() >= limit {
 					t.Error("everything was read")
 				}
 				wantWithin(t, "goroutines", goroutines, runtime.NumGoroutine(), 3*limit+20)
