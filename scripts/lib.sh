@@ -42,12 +42,12 @@ each_module() {
 	return "$status"
 }
 
-# tools builds staticcheck, gofumpt, govulncheck and benchstat, at the versions of tools/go.mod, into bin/tools.
+# tools builds staticcheck, gofumpt, govulncheck and benchstat, at the versions of tools/go.mod, and typecheck into bin/tools.
 tools() {
-	if [[ ! -x bin/tools/govulncheck || tools/go.mod -nt bin/tools/govulncheck ]]; then
+	if [[ ! -x bin/tools/typecheck || tools/go.mod -nt bin/tools/typecheck || tools/typecheck/main.go -nt bin/tools/typecheck ]]; then
 		echo "building tools"
 		mkdir -p bin/tools
-		(cd tools && GOWORK=off go build -o ../bin/tools/ tool)
+		(cd tools && GOWORK=off go build -o ../bin/tools/ tool ./typecheck)
 		touch bin/tools/*
 	fi
 }

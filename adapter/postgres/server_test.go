@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 var template struct {
 	once sync.Once
 	bin  string // where the programs are
-	cred *syscall.Credential
+	user *account
 	dir  string
 	err  error
 }
@@ -57,9 +57,12 @@ func binaries() (string, error) {
 	return filepath.Dir(found[len(found)-1]), nil
 }
 
+// account is a user of the system.
+type account struct{ uid, gid uint32 }
+
 // unprivileged returns whom to run PostgreSQL as: it refuses to run as root. nil means
 // ourselves.
-func unprivileged() (*syscall.Credential, error) {
+func unprivileged() (*account, error) {
 	if os.Getuid() != 0 {
 		return nil, nil
 	}
@@ -75,7 +78,7 @@ func unprivileged() (*syscall.Credential, error) {
 		if err := errors.Join(err1, err2); err != nil {
 			return nil, err
 		}
-		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+		return &account{uint32(uid), uint32(gid)}, nil
 	}
 	return nil, errors.Join(errs...)
 }
@@ -84,8 +87,8 @@ func unprivileged() (*syscall.Credential, error) {
 // owner cannot enter.
 func newDir() (string, error) {
 	dir, err := os.MkdirTemp("", "epio-postgres-")
-	if err == nil && template.cred != nil {
-		err = os.Chown(dir, int(template.cred.Uid), int(template.cred.Gid))
+	if err == nil && template.user != nil {
+		err = os.Chown(dir, int(template.user.uid), int(template.user.gid))
 	}
 	return dir, err
 }
@@ -93,7 +96,9 @@ func newDir() (string, error) {
 func command(dir, name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: template.cred}
+	if template.user != nil {
+		runAs(cmd, template.user)
+	}
 	return cmd
 }
 
@@ -102,7 +107,7 @@ func initTemplate() error {
 	if template.bin, err = binaries(); err != nil {
 		return err
 	}
-	if template.cred, err = unprivileged(); err != nil {
+	if template.user, err = unprivileged(); err != nil {
 		return err
 	}
 	if template.dir, err = newDir(); err != nil {
