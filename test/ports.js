@@ -3,13 +3,21 @@
 import { once } from "node:events";
 import net from "node:net";
 
-// freePort returns a port of the loopback network that nobody listens on.
+// freePort returns a port of the loopback network that nobody listens on: below those that systems give to outgoing connections, one of
+// which could have it before its program.
 export async function freePort() {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const server = net.createServer();
+    try {
+      await once(server.listen(10000 + Math.floor(Math.random() * 20000), "127.0.0.1"), "listening");
+    } catch (err) {
+      if (err.code !== "EADDRINUSE") throw err;
+      continue;
+    }
+    const { port } = server.address();
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 // listens reports whether somebody does.

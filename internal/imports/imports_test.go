@@ -47,6 +47,7 @@ var rules = []rule{
 	{folder: "examples/...", own: []string{"..."}, never: []string{netpoll, sonic}},
 	{folder: "fuzz/...", own: []string{"..."}, never: []string{netpoll}},
 	{folder: "test/...", own: []string{"..."}, never: []string{netpoll, sonic}},
+	{folder: "tools/...", never: []string{netpoll, sonic}},
 }
 
 func TestRules(t *testing.T) {

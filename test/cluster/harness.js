@@ -6,8 +6,12 @@ import { createServer, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { after } from "node:test";
 import { io } from "socket.io-client";
 import * as msgpackParser from "socket.io-msgpack-parser";
+import { freePort } from "../ports.js";
+
+export { freePort };
 
 const goNode = new URL("../../bin/cluster-node", import.meta.url).pathname;
 const jsNode = new URL("./node.js", import.meta.url).pathname;
@@ -19,20 +23,20 @@ process.on("exit", () => {
   for (const child of children) child.kill("SIGKILL");
 });
 
+// A test that fails may leave something open, which would keep the process until its time limit.
+after(() => {
+  for (const child of children) child.kill("SIGKILL");
+  setTimeout(() => {
+    console.error("all tests are over, and something is open");
+    process.exit(1);
+  }, 10000).unref();
+});
+
 function start(program, args, options) {
   const child = spawn(program, args, options);
   children.add(child);
   child.once("exit", () => children.delete(child));
   return child;
-}
-
-export async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 // why says why tests with Redis cannot run, or is empty. With REQUIRE_SERVICES=1 they must.

@@ -130,7 +130,8 @@ class World {
   // heard waits until all clients have heard what a node has sent until now.
   async heard(node) {
     const c = await Client.connect(node);
-    const published = await c.socket.emitWithAck("published");
+    let published; // something to each room, at least
+    await eventually(`${node.name} sends`, async () => (published = await c.socket.emitWithAck("published")) >= rooms.length);
     c.close();
     for (const l of this.listeners) {
       // Of what it has sent to the room, the last number at least.
