@@ -201,6 +201,7 @@ func TestAttackConnectionFlood(t *testing.T) {
 			t.Errorf("%d taken, %d refused, %d sessions", taken, refused, r.srv.Sessions())
 		}
 		o.wantGoroutines(2 * limit) // the refused cost nothing any more
+		within(t, stamina, "the connections of the refused are closed", func() bool { return r.srv.engine.Conns() <= limit+ordinaryAll })
 	})
 }
 

@@ -63,12 +63,14 @@ func TestAttackBodies(t *testing.T) {
 			r.post(sid, "4"+strings.Repeat("x", 64<<10)).want(413, "")
 			r.post(sid, strings.Repeat("4\x1e", 32<<10)+"4").want(413, "")
 			nc := r.ask("POST " + pollingPath + "&sid=" + sid + " HTTP/1.1\r\nHost: x\r\nContent-Length: 9223372036854775807\r\n\r\n4x")
+			nc.SetDeadline(time.Now().Add(stamina))
 			resp, err := http.ReadResponse(bufio.NewReader(nc), nil)
 			if err != nil || resp.StatusCode != 413 {
 				t.Errorf("%v, %v", resp, err)
 			}
 			nc.Close()
 			nc = r.ask("POST " + pollingPath + "&sid=" + sid + " HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+			nc.SetDeadline(time.Now().Add(stamina))
 			go func() {
 				for range 100 {
 					if _, err := io.WriteString(nc, "1000\r\n"+strings.Repeat("x", 0x1000)+"\r\n"); err != nil {
@@ -155,6 +157,9 @@ func TestAttackDroppedPolls(t *testing.T) {
 		})
 		o.wantHeld(n, 32<<10)
 		reset(conns)
+		for range n {
+			r.wantClose(TransportError)
+		}
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
