@@ -182,6 +182,11 @@ func startServer(t testing.TB, o Options, accept func(*Conn) Handler) (*Engine, 
 		if n := e.Conns(); n != 0 {
 			t.Errorf("%d connections left", n)
 		}
+		for i := range e.reg {
+			if all := e.reg[i].snapshot(); len(all) > 0 {
+				t.Errorf("%d connections are known still", len(all))
+			}
+		}
 	})
 	return e, func() *net.TCPConn { t.Helper(); return dialTCP(t, ln.Addr()) }
 }

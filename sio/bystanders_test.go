@@ -192,6 +192,9 @@ func (b *bystanders) endure(size string, attack func()) {
 	attack()
 	b.rounds(b.from.Load() + bystanderRounds)
 	held := heap() - before
+	if peak := b.peak.Load() - int64(before); held > 64<<20 || peak > 256<<20 {
+		t.Errorf("the attack had the heap grow by %d bytes, of which %d are held", peak, held)
+	}
 	b.stop <- struct{}{}
 	b.rounds(b.sent.Load())
 	for _, nsp := range []string{"/", "/bystanders"} {
