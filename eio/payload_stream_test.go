@@ -207,10 +207,12 @@ func TestStreamMemory(t *testing.T) {
 	}
 	f := codec.NewTextFrame(codec.Message, prose(2<<20))
 	defer f.Release()
+	atATime := 0
 	answer := func() {
 		p := streamed(f, f)
 		out := pieces{w: io.Discard, buf: pool.Get(pieceSize)}
 		encode(coding.Gzip, &out, p.writeTo)
+		atATime = cap(out.buf.B)
 		out.buf.Release()
 		p.Release()
 	}
@@ -225,6 +227,9 @@ func TestStreamMemory(t *testing.T) {
 	}
 	if least > 64<<10 {
 		t.Errorf("an answer of 4 MiB allocates %d bytes", least)
+	}
+	if atATime > 32<<10 {
+		t.Errorf("%d bytes are put together at a time", atATime)
 	}
 }
 
