@@ -301,23 +301,30 @@ func TestPayloadBombs(t *testing.T) {
 			})
 		})
 	}
-	for name, data := range map[string]string{
-		"nested lists":   "\x92\xa1x" + strings.Repeat("\x91", size) + "\xc0",
-		"nested objects": "\x92\xa1x" + strings.Repeat("\x81\xa1a", size/3) + "\xc0",
-		"four billion":   "\x92\xa1x\xdd\xff\xff\xff\xff",
-		"many headers":   "\x92\xa1x" + strings.Repeat("\xdd\xff\xff\xff\xff", size/5),
+	for name, tt := range map[string]struct {
+		data string
+		err  error
+	}{
+		"nested lists":   {"\x92\xa1x" + strings.Repeat("\x91", size) + "\xc0", codec.ErrDepth},
+		"nested objects": {"\x92\xa1x" + strings.Repeat("\x81\xa1a", size/3) + "\xc0", codec.ErrDepth},
+		"nested, open":   {"\x92\xa1x" + strings.Repeat("\x91", size), codec.ErrDepth},
+		"a level more":   {"\x92\xa1x" + strings.Repeat("\x91", 128) + "\xc0", codec.ErrDepth},
+		"four billion":   {"\x92\xa1x\xdd\xff\xff\xff\xff", codec.ErrPayload},
+		"many headers":   {"\x92\xa1x" + strings.Repeat("\xdd\xff\xff\xff\xff", size/5), codec.ErrDepth},
 	} {
 		t.Run("msgpack/"+name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				r := memory(t, Config{Parser: codec.Msgpack})
 				p := r.websocket()
+				p.joinPack("/")
 				memory := heap()
-				packet := "\x83\xa4type\x02\xa3nsp\xa1/\xa4data" + data
+				packet := "\x83\xa4type\x02\xa3nsp\xa1/\xa4data" + tt.data
 				if _, err := p.nc.Write(clientFrame(ws.OpBinary, packet)); err != nil {
 					t.Fatal(err)
 				}
 				p.wantEnd()
 				wantWithin(t, "bytes", memory, heap(), 1<<20)
+				r.wantLog(tt.err.Error())
 			})
 		})
 	}
