@@ -41,6 +41,15 @@ func TestDuplicatesOfUnanswered(t *testing.T) {
 		if kept > 2 {
 			t.Errorf("%d of %d sockets are kept", kept, len(sockets))
 		}
+
+		// One connection that goes on with it.
+		p, _ := r.join()
+		memory = heap()
+		for range 20_000 {
+			p.send(`421["late","","the same"]`)
+		}
+		synctest.Wait()
+		wantWithin(t, "bytes", memory, heap(), 2<<20)
 		o.served()
 	})
 }

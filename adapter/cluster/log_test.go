@@ -519,5 +519,12 @@ func TestReplayIsBounded(t *testing.T) {
 		if err := as[1].Replay(t.Context(), s, "0", nil); err == nil || !strings.Contains(err.Error(), "too much") {
 			t.Errorf("got %v", err)
 		}
+		// Two, but of more than a megabyte.
+		large := packet(strings.Repeat("x", 600<<10))
+		send(t, as[0], large, large)
+		synctest.Wait()
+		if err := as[1].Replay(t.Context(), s, "4", nil); err == nil || !strings.Contains(err.Error(), "too much") {
+			t.Errorf("got %v", err)
+		}
 	})
 }

@@ -108,22 +108,22 @@ func TestPartsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ps parts
 		first := func(uid string, total int) error {
-			_, err := ps.add(cut(t, uid, 1, make([]byte, total), 1<<20)[0])
+			_, err := ps.add(cut(t, uid, 1, make([]byte, total), 1<<10)[0])
 			return err
 		}
 		if _, err := ps.add(cut(t, "u", 1, make([]byte, maxMessage+1), 1<<20)[0]); !errors.Is(err, errTooLarge) {
 			t.Errorf("too large: %v", err)
 		}
 		for i := range maxPartials {
-			if err := first(fmt.Sprint("u", i), 3<<20); err != nil {
+			if err := first(fmt.Sprint("u", i), 3<<10); err != nil {
 				t.Fatal(i, err)
 			}
 		}
-		if err := first("another", 3<<20); !errors.Is(err, errTooLarge) {
+		if err := first("another", 3<<10); !errors.Is(err, errTooLarge) {
 			t.Errorf("one more: %v", err)
 		}
 		time.Sleep(partialAge + time.Second)
-		if err := first("later", 3<<20); err != nil {
+		if err := first("later", 3<<10); err != nil {
 			t.Errorf("later: %v", err)
 		}
 		if len(ps.open) != 1 {
