@@ -185,9 +185,9 @@ func TestAttackTinyMessages(t *testing.T) {
 				if i%2 == 0 {
 					nc = r.tcp
 				}
-				all = append(all, r.bare(nc(), strings.Replace(goodUpgrade, "@", "", 1)))
-				if i%2 == 0 {
-					readers.Go(func() { io.Copy(io.Discard, all[i]) })
+				c := r.bare(nc(), strings.Replace(goodUpgrade, "@", "", 1))
+				if all = append(all, c); i%2 == 0 {
+					readers.Go(func() { io.Copy(io.Discard, c) })
 				}
 			}
 			if r.tinyFlood(all, buffer) || t.Failed() {
