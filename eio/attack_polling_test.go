@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/epio-go/epio/engine"
 )
 
 // TestAttackGuessedIDs asks for sessions that do not exist. Nothing is kept of the attempts, and the real one
@@ -241,7 +243,9 @@ func TestAttackPipelining(t *testing.T) {
 				}
 			}()
 		}
-		o.wantHeld(n, 256<<10) // most of it on its way: each request is some KB of garbage
+		if d.reactor != engine.Netpoll { // whose buffers for reading grow with what comes at once, and are its own
+			o.wantHeld(n, 256<<10) // most of it on its way: each request is some KB of garbage
+		}
 		o.report("pipelined requests, answers not read", n)
 		reset(conns)
 	})

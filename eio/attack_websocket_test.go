@@ -200,7 +200,9 @@ func TestAttackTinyMessages(t *testing.T) {
 			}
 			reset(all)
 		}
-		o.wantHeld(n, 2*buffer+32<<10+d.connSize())
+		if d.reactor != engine.Netpoll { // see attackPings
+			o.wantHeld(n, 2*buffer+32<<10+d.connSize())
+		}
 		o.report("tiny messages in one segment", n)
 		reset(all)
 		readers.Wait()
@@ -316,8 +318,8 @@ func TestAttackSlowReaders(t *testing.T) {
 		if full != n {
 			t.Errorf("%d buffers are full, want %d", full, n)
 		}
-		o.wantGoroutines(2 * d.perConn(n)) // one reads and one writes
-		o.wantHeld(n, 2*buffer+d.connSize())
+		o.wantGoroutines(2 * d.perConn(n))         // one reads and one writes
+		o.wantHeld(n, 2*buffer+4<<10+d.connSize()) // frames in buffers of the next size, and what stands in front of them
 		o.report("slow readers", n)
 		reset(all)
 		o.wantAlone()
