@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/epio-go/epio/engine"
 	"github.com/epio-go/epio/internal/invariants"
 )
 
@@ -73,9 +72,6 @@ func attackPings(t *testing.T, name string, size int) {
 	const n, buffer = 8, 64 << 10
 	flood := bytes.Repeat(clientFrame(0x89, bytes.Repeat([]byte("p"), size)), 1000)
 	eachAttacked(t, func(t *testing.T, d door) {
-		if d.reactor == engine.Netpoll {
-			t.Skip("netpoll's buffers for reading grow with what comes at once, and are its own")
-		}
 		r := d.attacked(t, Config{SendBuffer: buffer})
 		o := r.ordinary()
 		all := make([]*pinger, n)
@@ -200,9 +196,7 @@ func TestAttackTinyMessages(t *testing.T) {
 			}
 			reset(all)
 		}
-		if d.reactor != engine.Netpoll { // see attackPings
-			o.wantHeld(n, 2*buffer+32<<10+d.connSize())
-		}
+		o.wantHeld(n, 2*buffer+32<<10+d.connSize())
 		o.report("tiny messages in one segment", n)
 		reset(all)
 		readers.Wait()

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -57,6 +59,56 @@ func TestFloodMeetsSlowHandler(t *testing.T) {
 			t.Errorf("%d MiB were in flight, want at most %d", w>>20, bound>>20)
 		}
 		t.Logf("at most %.1f MiB in flight", float64(worst.Load())/(1<<20))
+	})
+}
+
+// TestBusyHandlerIsNotReadAhead floods a handler that does not return. Little more than what the kernel takes may leave
+// the client, and when the handler goes on everything arrives, the end of the stream last.
+func TestBusyHandlerIsNotReadAhead(t *testing.T) {
+	engines(t, func(t *testing.T, o Options) {
+		// The kernel's buffers on both sides and what the engine holds.
+		const total, bound = 32 << 20, 2 << 20
+		stream := make([]byte, total)
+		rand.NewChaCha8([32]byte{}).Read(stream)
+		free := make(chan struct{})
+		var got bytes.Buffer
+		h := newHandler(func(_ *Conn, p []byte) int {
+			<-free
+			got.Write(p)
+			return len(p)
+		})
+		_, dial := startServer(t, o, func(*Conn) Handler { return h })
+		nc := dial()
+		nc.SetWriteBuffer(64 << 10)
+		var sent atomic.Int64
+		go func() {
+			defer nc.Close()
+			for rest := stream; len(rest) > 0; {
+				n, err := nc.Write(rest[:min(len(rest), 16<<10)])
+				sent.Add(int64(n))
+				if rest = rest[n:]; err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}()
+		last, same := int64(0), 0
+		eventually(t, "the client is held up", func() bool {
+			now := sent.Load()
+			if same++; now == 0 || now != last {
+				last, same = now, 0
+			}
+			return same == 100
+		})
+		if last > bound {
+			t.Errorf("%d KiB were taken from the client", last>>10)
+		}
+		t.Logf("%d KiB left the client", last>>10)
+		close(free)
+		h.wantClosed(t, io.EOF)
+		if !bytes.Equal(got.Bytes(), stream) {
+			t.Errorf("%d bytes arrived, or others than the %d sent", got.Len(), total)
+		}
 	})
 }
 

@@ -84,10 +84,26 @@ func findLayout() error {
 	return nil
 }
 
-func stateWord(np netpoll.Connection) *int32 {
+// operator returns what the poller knows of np. Its exported fields belong to the
+// poller, see hold.
+func operator(np netpoll.Connection) *netpoll.FDOperator {
 	conn := reflect.ValueOf(np).UnsafePointer()
-	op := *(*unsafe.Pointer)(unsafe.Add(conn, layout.operator))
-	return (*int32)(unsafe.Add(op, layout.state))
+	return *(**netpoll.FDOperator)(unsafe.Add(conn, layout.operator))
+}
+
+func stateWord(np netpoll.Connection) *int32 {
+	return (*int32)(unsafe.Add(unsafe.Pointer(operator(np)), layout.state))
+}
+
+// hold keeps the poller from handling events of np, which it finds again later,
+// until the result is called: soon, since it looks for them all the time. np must
+// not have been closed yet.
+func hold(np netpoll.Connection) (release func()) {
+	w := stateWord(np)
+	for !atomic.CompareAndSwapInt32(w, opInUse, opBusy) {
+		runtime.Gosched()
+	}
+	return func() { atomic.StoreInt32(w, opInUse) }
 }
 
 // seize stops the poller from reading into np's buffer. It may be called from a

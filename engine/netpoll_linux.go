@@ -25,9 +25,9 @@ const (
 	readChunk = 64 << 10
 
 	// fatRead is the amount of unread input, in bytes, from which on a connection
-	// leaves the poller. The poller reads without limit while the handler is
-	// busy, and its buffers grow to 8 MiB and never shrink. What flows this fast
-	// is read by a goroutine of the connection's own until it ebbs.
+	// leaves the poller, which would go on reading while the handler is busy, into
+	// buffers that never shrink. What flows this fast is read by a goroutine of
+	// the connection's own until it ebbs. One read more than that is held at most.
 	fatRead = 64 << 10
 )
 
@@ -81,7 +81,12 @@ type netpollConn struct {
 	r      *netpoller
 	np     netpoll.Connection // set while mode is attached or leaving; guarded by mu
 	mode   mode               // guarded by mu
+	fat    bool               // the poller has taken np out of its set; written by the poller, guarded by mu
 	direct bool               // read here before going to a poller; owned by the reading side
+
+	// What np brought for reading, see book and booked.
+	inputs   func([][]byte) [][]byte
+	inputAck func(int) error
 }
 
 // mode says who has the reading side.
@@ -192,8 +197,9 @@ func (c *netpollConn) attachNow() {
 		return
 	}
 	np.AddCloseCallback(c.onLinkClosed)
-	c.np, c.mode = np, attached
+	c.np, c.mode, c.fat = np, attached, false
 	c.mu.Unlock()
+	c.watch(np)
 	np.SetOnRequest(c.onRequest)
 	// A peer that was gone before the callback was set is left to us.
 	if !np.IsActive() {
@@ -201,9 +207,50 @@ func (c *netpollConn) attachNow() {
 	}
 }
 
+// watch puts book and booked in the place of what the poller calls before and
+// after it reads.
+func (c *netpollConn) watch(np netpoll.Connection) {
+	op := operator(np)
+	release := hold(np)
+	defer release()
+	c.inputs, c.inputAck = op.Inputs, op.InputAck
+	op.Inputs, op.InputAck = c.book, c.booked
+}
+
+// book returns where the poller may read to: nowhere once the connection is fat,
+// and no more than readChunk. The poller calls it.
+func (c *netpollConn) book(vs [][]byte) [][]byte {
+	if c.fat {
+		return nil
+	}
+	vs = c.inputs(vs)
+	vs[0] = vs[0][:min(len(vs[0]), readChunk)]
+	return vs
+}
+
+// booked takes note of n bytes read. If too many are unread then, the poller looks
+// at the connection no more, and onRequest, which they have started, takes it away.
+// The poller calls it.
+func (c *netpollConn) booked(n int) error {
+	err := c.inputAck(n)
+	c.mu.Lock()
+	np := c.np
+	// Under the lock, like onRequest's last look at both.
+	fat := np != nil && !c.fat && np.Reader().Len() > fatRead
+	if fat {
+		c.fat = true
+	}
+	c.mu.Unlock()
+	if fat {
+		// The kernel knows the descriptor, since an event of it is being handled.
+		_ = operator(np).Control(netpoll.PollDetach)
+	}
+	return err
+}
+
 // onRequest runs on a pooled goroutine, one at a time, while there is input. It
 // must leave none unread: netpoll would call again at once, for ever. The poller
-// goes on reading meanwhile, so a flood is bounded by leaving the poller.
+// goes on reading meanwhile, until the connection is fat.
 func (c *netpollConn) onRequest(_ context.Context, np netpoll.Connection) error {
 	r := np.Reader()
 	for {
@@ -230,13 +277,14 @@ func (c *netpollConn) onRequest(_ context.Context, np netpoll.Connection) error 
 			_ = r.Release()
 			return nil
 		}
-		if stop != 0 || n > fatRead {
+		if stop != 0 || c.fat {
 			c.mode = leaving
 			c.mu.Unlock()
 			return np.(detacher).Detach() // takes effect when this function has returned
 		}
+		done := r.Len() == 0
 		c.mu.Unlock()
-		if r.Len() == 0 {
+		if done {
 			return nil
 		}
 	}

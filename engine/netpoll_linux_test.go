@@ -1,14 +1,17 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -156,7 +159,7 @@ func TestLargeInputLeavesNoMemory(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		heap := m.HeapAlloc
 		var got atomic.Int64
-		written := make(chan struct{}) // a block has left its client
+		gathered := make(chan struct{}) // a block is in netpoll's buffers, or what they take of it
 		conn := make(chan *Conn, 1)
 		_, dial := startServer(t, o, func(c *Conn) Handler {
 			slow := o.Reactor == Netpoll
@@ -164,7 +167,7 @@ func TestLargeInputLeavesNoMemory(t *testing.T) {
 			return newHandler(func(_ *Conn, p []byte) int {
 				if len(p) > 1 && slow {
 					slow = false
-					<-written // so that all of it gathers in netpoll's buffers
+					<-gathered
 				}
 				got.Add(int64(len(p)))
 				return len(p)
@@ -181,11 +184,14 @@ func TestLargeInputLeavesNoMemory(t *testing.T) {
 					first = polledBy(t, np)
 				}
 				for _, p := range [][]byte{[]byte("a"), block, []byte("some"), []byte("more")} {
-					if _, err := nc.Write(p); err != nil {
+					if len(p) == large && first != nil {
+						go nc.Write(p)
+						isFat(t, c.link.(*netpollConn))
+					} else if _, err := nc.Write(p); err != nil {
 						t.Fatal(err)
 					}
 					if len(p) == size && first != nil {
-						written <- struct{}{}
+						gathered <- struct{}{}
 					}
 					want += int64(len(p))
 					eventually(t, "everything has arrived", func() bool { return got.Load() == want })
@@ -215,6 +221,88 @@ func polledBy(t *testing.T, c *netpollConn) (np netpoll.Connection) {
 		return c.mode == attached
 	})
 	return np
+}
+
+// isFat waits until the poller has taken as much of c's input as it may.
+func isFat(t *testing.T, c *netpollConn) {
+	t.Helper()
+	eventually(t, "the poller has read ahead", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.fat
+	})
+	if n := c.np.Reader().Len(); n > fatRead+readChunk {
+		t.Errorf("the poller has read %d KiB ahead", n>>10)
+	}
+	// Otherwise it would be told of the input again and again.
+	eventually(t, "the poller does not look at the connection", func() bool { return !polled(t, c.fd) })
+}
+
+// polled reports whether fd is in an epoll set of this process.
+func polled(t *testing.T, fd int) bool {
+	t.Helper()
+	names, err := filepath.Glob("/proc/self/fdinfo/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		info, _ := os.ReadFile(name) // it may have been closed
+		for line := range strings.Lines(string(info)) {
+			if f := strings.Fields(line); len(f) > 1 && f[0] == "tfd:" && f[1] == strconv.Itoa(fd) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// TestEndBehindFatInput has a client hang up while its handler is busy and the poller has read as much as it may: what the
+// kernel has still arrives, then the end.
+func TestEndBehindFatInput(t *testing.T) {
+	e := New(Options{Reactor: Netpoll})
+	t.Cleanup(e.Close)
+	for range scaled(20) {
+		stream := make([]byte, 2*(fatRead+readChunk))
+		rand.NewChaCha8([32]byte{}).Read(stream)
+		free := make(chan struct{})
+		var got bytes.Buffer
+		h := newHandler(func(_ *Conn, p []byte) int {
+			<-free
+			got.Write(p)
+			return len(p)
+		})
+		client, server := tcpPair(t)
+		c, err := e.Adopt(server, nil, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := make(chan error, 1)
+		go func() {
+			_, err := client.Write(stream)
+			client.CloseWrite()
+			sent <- err
+		}()
+		isFat(t, c.link.(*netpollConn))
+		if err := receive(t, sent); err != nil {
+			t.Fatal(err)
+		}
+		// Each poller looks around once more.
+		for range 2 * runtime.GOMAXPROCS(0) {
+			other, server := tcpPair(t)
+			if _, err := e.Adopt(server, nil, newHandler(echo)); err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(other, "x")
+			readN(t, other, 1)
+			other.Close()
+		}
+		close(free)
+		h.wantClosed(t, io.EOF)
+		client.Close()
+		if !bytes.Equal(got.Bytes(), stream) {
+			t.Fatalf("%d bytes arrived, or others than the %d sent", got.Len(), len(stream))
+		}
+	}
 }
 
 // watchFreshFiles makes files all the time and complains when one has content:
