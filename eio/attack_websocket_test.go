@@ -320,6 +320,40 @@ func TestAttackSlowReaders(t *testing.T) {
 	})
 }
 
+// TestAttackSlowReadersReplaced does not read tiny messages of which older ones make room for newer ones, on WebSockets and in
+// polls that are not made.
+func TestAttackSlowReadersReplaced(t *testing.T) {
+	const buffer = 64 << 10
+	eachAttacked(t, func(t *testing.T, d door) {
+		n := 32
+		r := d.attacked(t, Config{SendBuffer: buffer})
+		o := r.ordinary()
+		var all []net.Conn
+		for range n / 2 {
+			all = append(all, r.bare(r.narrow(), strings.Replace(goodUpgrade, "@", "", 1)))
+			r.poll()
+		}
+		for _, s := range r.attackers() {
+			text := strings.Repeat("x", 16<<10) // until the system's buffers are full
+			for dropped := 0; dropped < 10_000; {
+				k, err := s.SendReplacing(droppable(text))
+				if err != nil && (err != ErrBufferFull || text == "x") { // a writer has them all in its hands
+					t.Fatal(err)
+				}
+				if dropped += k; k > 0 || err != nil {
+					text = "x"
+				}
+			}
+			if got := s.Buffered(); got > buffer {
+				t.Fatalf("%d bytes are buffered", got)
+			}
+		}
+		o.wantHeld(n, 3*buffer+d.connSize()) // see TestAttackTinyAnswers
+		o.report("tiny messages that are replaced", n)
+		reset(all)
+	})
+}
+
 // TestAttackCloseFrames says goodbye and goes on talking: nothing of it is heard, and it has an end.
 func TestAttackCloseFrames(t *testing.T) {
 	const n = 16

@@ -346,12 +346,14 @@ func (o *outbox) dropOldest(need int) (dropped int) {
 		}
 		need -= f.Len()
 		o.bytes -= f.Len()
-		o.loose--
-		dropped++
+		n := f.Count()
+		o.loose -= n
+		dropped += n
 		f.Release()
 	}
-	copy(o.frames[i-len(stay):i], stay)
-	clear(o.frames[:dropped])
-	o.frames = o.frames[dropped:]
+	gone := i - len(stay)
+	copy(o.frames[gone:i], stay)
+	clear(o.frames[:gone])
+	o.frames = o.frames[gone:]
 	return dropped
 }

@@ -4,7 +4,7 @@ import "github.com/epio-go/epio/pool"
 
 // dropOldest releases droppable frames, the oldest first, until need bytes are
 // free or there are none left, and returns how many that were. Frames that a writer
-// has in its hands, or has begun, stay. The cost is that of the frames in front of the
+// has in its hands, or has begun, stay; small ones that were put together go together. The cost is that of the frames in front of the
 // last one dropped.
 func (q *frameQueue) dropOldest(need int) (dropped int) {
 	if !q.loose {
@@ -26,7 +26,7 @@ func (q *frameQueue) dropOldest(need int) (dropped int) {
 		}
 		need -= f.Len()
 		q.bytes -= f.Len()
-		dropped++
+		dropped += f.Count()
 		f.Release()
 	}
 	if q.first == nil {

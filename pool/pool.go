@@ -151,8 +151,8 @@ func (f *Frame) SetNoCompress() { f.asIs = true }
 func (f *Frame) NoCompress() bool { return f.asIs }
 
 // SetDroppable marks the frame as one that a full send queue may drop in favour of
-// newer ones, as long as no byte of it has been written. The caller must hold the
-// only reference, and the frame must not be static.
+// newer ones, as long as no byte of it has been written: small ones together with the few around them, see Pack. The
+// caller must hold the only reference, and the frame must not be static.
 func (f *Frame) SetDroppable() { f.loose = true }
 
 // Droppable reports whether SetDroppable was called.
@@ -170,15 +170,15 @@ const (
 
 // Pack is for queues with many frames, one of which alone takes more than 100 bytes of memory however short
 // it is: what a peer that does not read is sent would take a multiple of its size. f is to stand behind last, which
-// only the queue holds. If f is small, and neither droppable nor one with SetNotify, it may be copied: Pack returns nil when
+// only the queue holds. If both are small, of the same marks, and f is without SetNotify, f may be copied: Pack returns nil when
 // its bytes are part of last now, and otherwise the frame to put behind last. It takes f.
 //
-// What Bytes of last has returned before stays valid.
+// Droppable frames that were put together are dropped together. What Bytes of last has returned before stays valid.
 func Pack(last, f *Frame) *Frame {
-	if f.Len() > packSmall || f.loose || f.notify != nil {
+	if f.Len() > packSmall || f.notify != nil || last.asIs != f.asIs || last.loose != f.loose {
 		return f
 	}
-	if last.packed > 0 && last.asIs == f.asIs && len(last.B)+f.Len() <= cap(last.B) {
+	if last.packed > 0 && len(last.B)+f.Len() <= cap(last.B) {
 		last.B = append(last.B, f.Bytes()...)
 		last.packed++
 		f.Release()
@@ -190,7 +190,8 @@ func Pack(last, f *Frame) *Frame {
 	b := Get(packSize)
 	b.B = append(b.B, f.Bytes()...)
 	p := b.Seal(0)
-	p.asIs, p.packed = f.asIs, 1
+	p.Inherit(f)
+	p.packed = 1
 	f.Release()
 	return p
 }

@@ -221,16 +221,31 @@ func TestPack(t *testing.T) {
 		t.Error("a small frame among large ones was copied")
 	}
 
-	// What is told of or dropped by itself stays by itself; so does what is compressed otherwise.
-	loose, notified, asIs := frame(1), frame(1), frame(1)
-	loose.SetDroppable()
+	// What is told of stays by itself; so does what is dropped or compressed otherwise, among its like it does not.
+	notified := frame(1)
 	notified.SetNotify(func(bool) {})
-	asIs.SetNoCompress()
-	pack(second, loose, false)
-	pack(second, notified, false)
-	third := pack(second, asIs, false)
-	if !third.NoCompress() {
-		t.Error("the mark is lost")
+	marked := []*Frame{notified}
+	if pack(second, notified, false) != notified {
+		t.Error("a frame with SetNotify was copied")
+	}
+	for _, mark := range []func(*Frame){(*Frame).SetDroppable, (*Frame).SetNoCompress} {
+		one, two, three := frame(1), frame(1), frame(1)
+		mark(one)
+		mark(two)
+		mark(three)
+		if pack(second, one, false) != one {
+			t.Error("a frame with a mark was copied among those without")
+		}
+		p := pack(one, two, false)
+		pack(p, three, true)
+		if p.Droppable() != one.Droppable() || p.NoCompress() != one.NoCompress() {
+			t.Error("the mark is lost")
+		}
+		plain := frame(1)
+		if pack(p, plain, false) != plain {
+			t.Error("a frame without a mark was copied among those with one")
+		}
+		marked = append(marked, one, p, plain)
 	}
 	shared := frame(2)
 	shared.Retain(1)
@@ -238,7 +253,7 @@ func TestPack(t *testing.T) {
 	if !bytes.Equal(shared.Bytes(), []byte{2, 2}) {
 		t.Error("a shared frame is gone")
 	}
-	for _, f := range []*Frame{first, p, second, large, alone, loose, notified, third, shared} {
+	for _, f := range append(marked, first, p, second, large, alone, shared) {
 		f.Release()
 	}
 	if n := Live() - before; n != 0 {
