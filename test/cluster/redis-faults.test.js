@@ -46,7 +46,7 @@ for (const adapter of ["redis", "redis-sharded", "redis-streams", "redis-streams
       c.take();
       const start = Date.now();
       for (let n = 0; n < 3; n++) await c.call("emitTo", {}, "local", n);
-      await eventually("local delivery", () => c.take().filter(([ev]) => ev === "local").length === 3, 2000);
+      await eventually("local delivery", () => c.events.filter(([ev]) => ev === "local").length === 3, 2000);
       await assert.rejects(c.call("fetchSockets", {}));
       const { err, responses } = await c.call("emitWithAck", { timeoutMs: 1000 }, "q");
       assert.ok(err, "an error");
