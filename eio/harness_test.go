@@ -82,7 +82,9 @@ func (d door) open(t *testing.T, cfg Config, a *app) *rig {
 		a = &app{echo: true}
 	}
 	a.init(t)
-	live, goroutines := pool.Live(), runtime.NumGoroutine()
+	if !d.memory {
+		rigs.opened()
+	}
 	cfg.Portable = cfg.Portable || d.portable || d.memory
 	cfg.Reactor = d.reactor
 	srv, err := NewServer(cfg, a)
@@ -141,9 +143,7 @@ func (d door) open(t *testing.T, cfg Config, a *app) *rig {
 			a.settled()
 			if !d.memory {
 				// In a bubble synctest itself finds leaked goroutines.
-				eventually(t, "goroutines and buffers are back", func() bool {
-					return runtime.NumGoroutine() <= goroutines+sharedGoroutines && pool.Live() <= live
-				})
+				rigs.closed(t)
 			}
 		})
 	}
@@ -158,6 +158,27 @@ var serverTLS = sync.OnceValue(func() *tls.Config {
 	s.Close()
 	return &tls.Config{Certificates: s.TLS.Certificates}
 })
+
+// openRigs are the rigs with sockets that are open, and what there was before the first of them. Their tests do not run in parallel.
+type openRigs struct{ n, live, goroutines int }
+
+var rigs openRigs
+
+func (o *openRigs) opened() {
+	if o.n++; o.n == 1 {
+		o.live, o.goroutines = pool.Live(), runtime.NumGoroutine()
+	}
+}
+
+// closed looks, after the last of them, at what is left: the connections of another one may take more or less meanwhile.
+func (o *openRigs) closed(t *testing.T) {
+	t.Helper()
+	if o.n--; o.n == 0 {
+		eventually(t, "goroutines and buffers are back", func() bool {
+			return runtime.NumGoroutine() <= o.goroutines+sharedGoroutines && pool.Live() <= o.live
+		})
+	}
+}
 
 // sharedGoroutines is what the process keeps once its first reactor has run.
 const sharedGoroutines = 8
