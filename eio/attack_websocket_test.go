@@ -323,9 +323,8 @@ func TestAttackSlowReaders(t *testing.T) {
 // TestAttackSlowReadersReplaced does not read tiny messages of which older ones make room for newer ones, on WebSockets and in
 // polls that are not made.
 func TestAttackSlowReadersReplaced(t *testing.T) {
-	const buffer = 64 << 10
+	const n, buffer = 32, 64 << 10
 	eachAttacked(t, func(t *testing.T, d door) {
-		n := 32
 		r := d.attacked(t, Config{SendBuffer: buffer})
 		o := r.ordinary()
 		var all []net.Conn

@@ -72,11 +72,7 @@ func TestBusyHandlerIsNotReadAhead(t *testing.T) {
 		rand.NewChaCha8([32]byte{}).Read(stream)
 		free := make(chan struct{})
 		var got bytes.Buffer
-		h := newHandler(func(_ *Conn, p []byte) int {
-			<-free
-			got.Write(p)
-			return len(p)
-		})
+		h := newHandler(recordFrom(free, &got))
 		_, dial := startServer(t, o, func(*Conn) Handler { return h })
 		nc := dial()
 		nc.SetWriteBuffer(64 << 10)

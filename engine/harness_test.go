@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -103,6 +104,15 @@ func newHandler(data func(c *Conn, p []byte) int) *testHandler {
 
 // consume is a handler function that takes everything and does nothing.
 func consume(_ *Conn, p []byte) int { return len(p) }
+
+// recordFrom returns a handler function that is busy until free is closed, and writes everything to got.
+func recordFrom(free <-chan struct{}, got *bytes.Buffer) func(*Conn, []byte) int {
+	return func(_ *Conn, p []byte) int {
+		<-free
+		got.Write(p)
+		return len(p)
+	}
+}
 
 func echo(c *Conn, p []byte) int {
 	c.Send(frame(p))

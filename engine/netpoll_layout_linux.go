@@ -95,26 +95,24 @@ func stateWord(np netpoll.Connection) *int32 {
 	return (*int32)(unsafe.Add(unsafe.Pointer(operator(np)), layout.state))
 }
 
-// hold keeps the poller from handling events of np, which it finds again later,
-// until the result is called: soon, since it looks for them all the time. np must
-// not have been closed yet.
-func hold(np netpoll.Connection) (release func()) {
+// hold waits until no event of np is being handled, and keeps the poller from handling others until
+// the word it returns is set again: soon, since the poller finds them all the time. It returns nil when
+// np is not in use any more.
+func hold(np netpoll.Connection) *int32 {
 	w := stateWord(np)
 	for !atomic.CompareAndSwapInt32(w, opInUse, opBusy) {
-		runtime.Gosched()
+		if atomic.LoadInt32(w) == opUnused {
+			return nil
+		}
+		runtime.Gosched() // an event is being handled: one read
 	}
-	return func() { atomic.StoreInt32(w, opInUse) }
+	return w
 }
 
 // seize stops the poller from reading into np's buffer. It may be called from a
 // close callback only, after np has left the epoll set.
 func seize(np netpoll.Connection) {
-	w := stateWord(np)
-	for !atomic.CompareAndSwapInt32(w, opInUse, opBusy) {
-		if atomic.LoadInt32(w) == opUnused {
-			return
-		}
-		runtime.Gosched() // an event is being handled: one read
+	if w := hold(np); w != nil {
+		atomic.StoreInt32(w, opUnused)
 	}
-	atomic.StoreInt32(w, opUnused)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cloudwego/netpoll"
 	"github.com/epio-go/epio/pool"
@@ -210,11 +211,12 @@ func (c *netpollConn) attachNow() {
 // watch puts book and booked in the place of what the poller calls before and
 // after it reads.
 func (c *netpollConn) watch(np netpoll.Connection) {
-	op := operator(np)
-	release := hold(np)
-	defer release()
-	c.inputs, c.inputAck = op.Inputs, op.InputAck
-	op.Inputs, op.InputAck = c.book, c.booked
+	if w := hold(np); w != nil {
+		op := operator(np)
+		c.inputs, c.inputAck = op.Inputs, op.InputAck
+		op.Inputs, op.InputAck = c.book, c.booked
+		atomic.StoreInt32(w, opInUse)
+	}
 }
 
 // book returns where the poller may read to: nowhere once the connection is fat,

@@ -266,11 +266,7 @@ func TestEndBehindFatInput(t *testing.T) {
 		rand.NewChaCha8([32]byte{}).Read(stream)
 		free := make(chan struct{})
 		var got bytes.Buffer
-		h := newHandler(func(_ *Conn, p []byte) int {
-			<-free
-			got.Write(p)
-			return len(p)
-		})
+		h := newHandler(recordFrom(free, &got))
 		client, server := tcpPair(t)
 		c, err := e.Adopt(server, nil, h)
 		if err != nil {
