@@ -27,6 +27,7 @@ type Conn struct {
 	queue    frameQueue
 	flags    flags
 	closeErr error
+	linger   *lingering // set by CloseAfterFlush
 
 	// guarded by the registry's lock
 	prev, next *Conn

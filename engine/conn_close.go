@@ -42,6 +42,9 @@ func (c *Conn) CloseAfterFlush(f *pool.Frame, linger time.Duration) {
 		c.queue.push(f)
 	}
 	c.flags |= flagClosing
+	c.linger = &lingering{c: c}
+	c.linger.timer.Init(c.e.wheel, c.linger)
+	c.linger.timer.Reset(c.e.wheel.Now() + linger)
 	shut := c.shutNowLocked()
 	if c.queue.empty() {
 		c.mu.Unlock()
@@ -51,9 +54,6 @@ func (c *Conn) CloseAfterFlush(f *pool.Frame, linger time.Duration) {
 	if shut {
 		c.link.shutdown()
 	}
-	l := &lingering{c: c}
-	l.timer.Init(c.e.wheel, l)
-	l.timer.Reset(c.e.wheel.Now() + linger)
 }
 
 // lingering closes a connection whose peer does not.
@@ -114,6 +114,9 @@ func (c *Conn) finish() {
 	c.mu.Lock()
 	c.queue.clear()
 	err := c.closeErr
+	if c.linger != nil {
+		c.linger.timer.Stop() // the wheel would keep the connection in memory
+	}
 	c.mu.Unlock()
 	c.e.unregister(c)
 	defer c.e.leave()

@@ -288,6 +288,9 @@ func TestCloseAfterFlush(t *testing.T) {
 		}
 		client.Close()
 		h.wantClosed(t, io.EOF)
+		if n := e.Wheel().Armed(); n != 0 {
+			t.Errorf("%d timers keep connections that are gone", n)
+		}
 	})
 }
 
