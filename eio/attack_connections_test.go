@@ -304,7 +304,7 @@ func TestAttackHalfOpen(t *testing.T) {
 // TestAttackResets connects and resets, again and again, at every stage of a connection's life.
 func TestAttackResets(t *testing.T) {
 	eachAttacked(t, func(t *testing.T, d door) {
-		n := many()
+		n := 4 * many() // against them the stacks that the runtime caches count little
 		r := d.attacked(t, Config{})
 		o := r.ordinary()
 		var wg sync.WaitGroup

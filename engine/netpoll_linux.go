@@ -311,6 +311,8 @@ func (c *netpollConn) readDirect(p []byte) {
 // onLinkClosed is netpoll's close callback: the connection is off the poller,
 // the descriptor is still open, and onRequest does not run and will not.
 func (c *netpollConn) onLinkClosed(np netpoll.Connection) error {
+	seize(np)
+	c.inputs, c.inputAck = nil, nil // they keep np and its buffers, and whoever knows a session keeps c
 	c.mu.Lock()
 	c.np = nil
 	if c.mode == leaving {
@@ -333,7 +335,6 @@ func (c *netpollConn) onLinkClosed(np netpoll.Connection) error {
 // leave completes a Detach from netpoll: input that the poller has read behind
 // our back is kept, and the descriptor is ours again.
 func (c *netpollConn) leave(np netpoll.Connection) {
-	seize(np)
 	r := np.Reader()
 	for n := r.Len(); n > 0; n = r.Len() {
 		p, err := r.Next(min(n, readChunk))
