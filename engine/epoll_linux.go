@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/epio-go/epio/pool"
@@ -23,7 +24,9 @@ import (
 // like one that reads a socket. Waking it needs no thread of its own, and the
 // thread that finds the event runs the loop, and often the handler after it.
 //
-// Data runs on the loop. It must not block, which its contract says anyway.
+// Data runs on the loop. It must not block, which its contract says anyway. How
+// much a connection is shown at once follows the time Data takes for it, so that
+// one with a thousand small requests in a segment does not keep the others waiting.
 type epoller struct {
 	e    *Engine
 	next atomic.Uint32
@@ -32,6 +35,15 @@ type epoller struct {
 	loops  []*epollLoop // made on first use
 	closed bool
 }
+
+const (
+	// turn is how long Data should take for what is shown at once.
+	turn = time.Millisecond
+
+	// Shifts of readChunk, the most that is shown at once.
+	firstShown = 4 // 4 KiB, of a connection of which nothing is known
+	leastShown = 6 // 1 KiB
+)
 
 // epollLoop is one set and its goroutine.
 type epollLoop struct {
@@ -54,7 +66,8 @@ type epollLoop struct {
 // (flagWriting). The last one to leave a closed connection closes the descriptor.
 type epollConn struct {
 	fdConn
-	loop *epollLoop
+	loop  *epollLoop
+	shift uint8 // readChunk >> shift bytes are shown at once; owned by the loop
 
 	// guarded by mu
 	reading bool
@@ -99,7 +112,7 @@ func (r *epoller) start(fd int, remote netip.AddrPort, carry []byte, accept func
 		unix.Close(fd)
 		return nil, err
 	}
-	c := &epollConn{loop: loop, reading: true}
+	c := &epollConn{loop: loop, shift: firstShown, reading: true}
 	c.e, c.link, c.fd, c.remote = r.e, c, fd, remote
 	if err := r.e.register(&c.Conn); err != nil {
 		unix.Close(fd)
@@ -230,16 +243,34 @@ func (c *epollConn) ready(events uint32) {
 	}
 	c.reading = true
 	c.mu.Unlock()
-	switch n, errno := read(c.fd, c.loop.buf); {
+	buf := c.loop.buf[:readChunk>>c.shift]
+	switch n, errno := read(c.fd, buf); {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
 	case errno != 0:
 		c.gone(fmt.Errorf("engine: read: %w", errno))
 	case n == 0:
 		c.gone(io.EOF)
+	case n < readChunk>>leastShown: // it could not be shown less
+		c.deliver(buf[:n])
 	default:
-		c.deliver(c.loop.buf[:n])
+		start := time.Now()
+		c.deliver(buf[:n])
+		c.shift = nextShift(c.shift, n, time.Since(start))
 	}
 	c.release()
+}
+
+// nextShift returns the shift of a connection whose handler took d for n bytes.
+func nextShift(shift uint8, n int, d time.Duration) uint8 {
+	switch {
+	case d > turn:
+		for shift < leastShown && (readChunk>>shift)*d > time.Duration(n)*turn {
+			shift++
+		}
+	case d < turn/4 && n == readChunk>>shift && shift > 0:
+		shift--
+	}
+	return shift
 }
 
 // release gives up the reading side.

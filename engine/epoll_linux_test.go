@@ -2,7 +2,9 @@ package engine
 
 import (
 	"io"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,6 +44,81 @@ func TestPausedPeerResets(t *testing.T) {
 	c.Resume()
 	if err := h.waitClosed(t); !isPeerGone(err) {
 		t.Errorf("closed with %v", err)
+	}
+}
+
+// TestShownAtOnce has a handler that is slow for a while: it is shown little at once then, so that the loop gets to
+// the other connections in between, and much again when it is quick.
+func TestShownAtOnce(t *testing.T) {
+	noLeaks(t)
+	const perKiB = 2 * turn // longer than a turn, whatever else the machine does
+	var slow atomic.Bool
+	slow.Store(true)
+	sizes := make(chan int, 1<<16)
+	h := newHandler(func(_ *Conn, p []byte) int {
+		if slow.Load() {
+			time.Sleep(time.Duration(len(p)) * perKiB / 1024)
+		}
+		sizes <- len(p)
+		return len(p)
+	})
+	_, _, client := adopted(t, Options{Reactor: Epoll}, h)
+	block := make([]byte, readChunk)
+	if _, err := client.Write(block); err != nil {
+		t.Fatal(err)
+	}
+	for seen, n := 0, 0; seen < len(block); seen += n {
+		first := seen == 0
+		if n = receive(t, sizes); first && n > readChunk>>firstShown || !first && n > readChunk>>leastShown {
+			t.Errorf("shown %d bytes at once after %d", n, seen)
+		}
+	}
+	slow.Store(false)
+	stop := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if _, err := client.Write(block); err != nil {
+					return
+				}
+			}
+		}
+	}()
+	for receive(t, sizes) < readChunk {
+	}
+	close(stop)
+	<-ended
+	client.Close()
+	h.wantClosed(t, io.EOF)
+}
+
+// TestNextShift pins how what is shown follows the time it takes.
+func TestNextShift(t *testing.T) {
+	for _, c := range []struct {
+		shift uint8
+		n     int
+		d     time.Duration
+		want  uint8
+	}{
+		{0, readChunk, turn, 0},       // just right
+		{0, readChunk, 2 * turn, 1},   // twice as long
+		{0, readChunk, 2*turn + 1, 2}, //
+		{0, readChunk, time.Hour, leastShown},
+		{0, 4 << 10, 4 * turn, leastShown}, // what was there counts, not what could have been
+		{2, 16 << 10, turn / 8, 1},         // quick, and there may be more
+		{2, 16<<10 - 1, turn / 8, 2},       // quick, and there was no more
+		{0, readChunk, turn / 8, 0},
+		{3, 8 << 10, turn / 2, 3},
+		{leastShown, 1 << 10, turn * 2, leastShown},
+	} {
+		if got := nextShift(c.shift, c.n, c.d); got != c.want {
+			t.Errorf("nextShift(%d, %d, %v) = %d, want %d", c.shift, c.n, c.d, got, c.want)
+		}
 	}
 }
 
