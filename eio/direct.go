@@ -147,7 +147,7 @@ func (d *doorman) accept(c *engine.Conn, h *head, q *checked, s *Session, raw st
 	srv := d.srv
 	begin := s == nil && q.query.transport == "websocket"
 	if begin {
-		hs := &Handshake{raw: raw, addr: c.RemoteAddr(), time: time.Now(), secure: d.secure}
+		hs := &Handshake{raw: raw, addr: connAddr{c}, time: time.Now(), secure: d.secure}
 		var fail *failure
 		if s, fail = srv.create(nil, WebSocket, hs, q); fail != nil {
 			return fail

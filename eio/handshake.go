@@ -5,16 +5,17 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/epio-go/epio/engine"
 )
 
 // Handshake is the request that opened a session, kept as one block of text. Immutable.
 type Handshake struct {
 	raw    string
-	addr   net.Addr
+	addr   fmt.Stringer
 	ctx    context.Context // of Config.SessionContext; nil without
 	time   time.Time
 	secure bool
@@ -23,11 +24,14 @@ type Handshake struct {
 // textAddr is an address that is known as text.
 type textAddr string
 
-// Network implements net.Addr.
-func (textAddr) Network() string { return "tcp" }
-
-// String implements net.Addr.
+// String implements fmt.Stringer.
 func (a textAddr) String() string { return string(a) }
+
+// connAddr is the address of the peer of conn, which knows it in fewer bytes.
+type connAddr struct{ conn *engine.Conn }
+
+// String implements fmt.Stringer.
+func (a connAddr) String() string { return a.conn.RemoteAddr().String() }
 
 // newHandshake keeps what a handler was given.
 func newHandshake(r *http.Request, secure bool) *Handshake {

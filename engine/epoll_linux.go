@@ -72,8 +72,8 @@ type epollConn struct {
 	// guarded by mu
 	reading bool
 	done    bool   // the end has begun: closing the descriptor, or handing it over
-	events  uint32 // what the set reports; 0 with watched means errors only
 	watched bool   // in the set
+	events  uint32 // what the set reports; 0 with watched means errors only
 }
 
 func newEpoller(e *Engine) *epoller { return &epoller{e: e} }
