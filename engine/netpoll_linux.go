@@ -199,8 +199,9 @@ func (c *netpollConn) attachNow() {
 	}
 	np.AddCloseCallback(c.onLinkClosed)
 	c.np, c.mode, c.fat = np, attached, false
-	c.mu.Unlock()
+	// Under the lock: once somebody has closed np, its operator is another connection's.
 	c.watch(np)
+	c.mu.Unlock()
 	np.SetOnRequest(c.onRequest)
 	// A peer that was gone before the callback was set is left to us.
 	if !np.IsActive() {

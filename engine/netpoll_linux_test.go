@@ -374,3 +374,40 @@ func TestRegistrationFails(t *testing.T) {
 		}
 	})
 }
+
+// TestCloseWhileRegistering closes connections from another goroutine as soon as they are given to the poller. What
+// netpoll knew them by goes to the next ones at once, and must be theirs alone.
+func TestCloseWhileRegistering(t *testing.T) {
+	noLeaks(t)
+	links := make(chan *netpollConn, 1)
+	_, doomed := startServer(t, Options{Reactor: Netpoll}, func(c *Conn) Handler {
+		link := c.link.(*netpollConn)
+		go func() {
+			for given := false; !given; runtime.Gosched() {
+				c.mu.Lock()
+				given = link.mode == attached
+				c.mu.Unlock()
+			}
+			c.Close(nil)
+		}()
+		return closedFunc(func(*Conn, error) { links <- link })
+	})
+	_, dial := startServer(t, Options{Reactor: Netpoll}, func(*Conn) Handler { return newHandler(echo) })
+	var all []*netpollConn
+	for range scaled(300) {
+		doomed()
+		all = append(all, receive(t, links))
+		for range 4 { // on each poller
+			nc := dial()
+			io.WriteString(nc, "mine")
+			if got := readN(t, nc, 4); string(got) != "mine" {
+				t.Fatalf("got %q", got)
+			}
+		}
+	}
+	for _, c := range all {
+		if c.inputs != nil || c.inputAck != nil {
+			t.Fatal("a closed connection takes part in another one's input")
+		}
+	}
+}
