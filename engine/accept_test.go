@@ -41,6 +41,23 @@ func TestRefusal(t *testing.T) {
 	})
 }
 
+// TestRefusalAfterGentleEnd is the same for a connection that accept has begun to close: nothing keeps it.
+func TestRefusalAfterGentleEnd(t *testing.T) {
+	engines(t, func(t *testing.T, o Options) {
+		e, dial := startServer(t, o, func(c *Conn) Handler {
+			c.CloseAfterFlush(nil, waitTime)
+			return nil
+		})
+		if p, err := io.ReadAll(dial()); len(p) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("refused client got %q, %v", p, err)
+		}
+		eventually(t, "no connection is counted", func() bool { return e.Conns() == 0 })
+		if n := e.Wheel().Armed(); n != 0 {
+			t.Errorf("%d timers keep connections that are gone", n)
+		}
+	})
+}
+
 // pickyListener lets only every second connection through. That it embeds a
 // *net.TCPListener must not tempt the engine into accepting behind its back.
 type pickyListener struct {

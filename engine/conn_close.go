@@ -114,11 +114,8 @@ func (c *Conn) finish() {
 	c.mu.Lock()
 	c.queue.clear()
 	err := c.closeErr
-	if c.linger != nil {
-		c.linger.timer.Stop() // the wheel would keep the connection in memory
-	}
 	c.mu.Unlock()
-	c.e.unregister(c)
+	c.unregister()
 	defer c.e.leave()
 	defer c.caught()
 	c.h.Closed(c, err)
@@ -133,6 +130,16 @@ func (c *Conn) caught() {
 
 // forget is the end of a detached connection, from the engine's point of view.
 func (c *Conn) forget() {
-	c.e.unregister(c)
+	c.unregister()
 	c.e.leave()
+}
+
+// unregister takes the connection out of the engine's lists, which would keep it in memory.
+func (c *Conn) unregister() {
+	c.mu.Lock()
+	if c.linger != nil {
+		c.linger.timer.Stop()
+	}
+	c.mu.Unlock()
+	c.e.unregister(c)
 }

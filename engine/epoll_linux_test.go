@@ -107,7 +107,7 @@ func TestNextShift(t *testing.T) {
 	}{
 		{0, readChunk, turn, 0},       // just right
 		{0, readChunk, 2 * turn, 1},   // twice as long
-		{0, readChunk, 2*turn + 1, 2}, //
+		{0, readChunk, 2*turn + 1, 2}, // and a little longer
 		{0, readChunk, time.Hour, leastShown},
 		{0, 4 << 10, 4 * turn, leastShown}, // what was there counts, not what could have been
 		{2, 16 << 10, turn / 8, 1},         // quick, and there may be more
