@@ -94,6 +94,7 @@ func TestLimitsAreOfTheConnection(t *testing.T) {
 		p := r.websocket()
 		a := p.join("/a")
 		p.join("/b")
+		synctest.Wait() // a CONNECT counts as an event until its handlers have returned
 		p.send(`42/a,["x"]`, `42/a,["x"]`, `42/a,["x"]`, `42/b,["x"]`, `42/b,["x"]`, `42/b,["x"]`)
 		synctest.Wait()
 		if l := loadOf(a); !l.held || l.events != 5 {

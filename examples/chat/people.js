@@ -3,9 +3,7 @@
 // CHROMIUM names the browser (default /usr/bin/chromium).
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { mkdtemp } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { chromium } from "playwright-core";
@@ -38,15 +36,6 @@ export async function leave() {
     assert.deepEqual(person.errors, [], `errors on the page of ${person.name}`);
     await person.page.context().close();
   }
-}
-
-export async function freePort() {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, "close");
-  return port;
 }
 
 // A Person is one page in a browser profile of its own.

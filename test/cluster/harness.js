@@ -6,7 +6,7 @@ import { createServer, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { after } from "node:test";
+import { after, beforeEach } from "node:test";
 import { io } from "socket.io-client";
 import * as msgpackParser from "socket.io-msgpack-parser";
 import { freePort } from "../ports.js";
@@ -39,6 +39,22 @@ function start(program, args, options) {
   return child;
 }
 
+export function ended(child) {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
+// Nothing here takes minutes. When it does, the Go nodes say what each goroutine does, and end.
+const standstill = setTimeout(() => {
+  console.error("the tests stand still");
+  const running = [...nodes];
+  for (const node of running) if (node.kind === "go") node.signal("SIGQUIT");
+  setTimeout(() => {
+    for (const node of running) console.error(`node ${node.name} (${node.kind}, port ${node.port}) printed:\n${node.printed}`);
+  }, 1000);
+}, 200_000).unref();
+beforeEach(() => standstill.refresh());
+const nodes = new Set(); // that run
+
 // why says why tests with Redis cannot run, or is empty. With REQUIRE_SERVICES=1 they must.
 export const why = spawnSync("redis-server", ["--version"]).status === 0 ? "" : "no redis-server (a Debian package)";
 if (why && process.env.REQUIRE_SERVICES === "1") throw new Error(why);
@@ -63,17 +79,19 @@ export class Redis {
         socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
       });
       socket.destroy();
+      if (ended(this.process)) throw new Error("redis-server ended at once");
       if (ok) return;
       if (i > 500) throw new Error("redis-server does not listen");
       await sleep(10);
     }
   }
   async kill() {
+    if (ended(this.process)) throw new Error("redis-server ended by itself");
     this.process.kill("SIGKILL");
     await once(this.process, "exit");
   }
   async close() {
-    if (this.process.exitCode === null && this.process.signalCode === null) await this.kill();
+    if (!ended(this.process)) await this.kill();
     rmSync(this.dir, { recursive: true });
   }
 }
@@ -177,9 +195,16 @@ export class Node {
     node.port = await freePort();
     const flags = ["--port", String(node.port), "--name", name, ...args];
     const [program, all] = kind === "go" ? [goNode, flags] : [process.execPath, [jsNode, ...flags]];
-    node.process = start(program, all, { stdio: ["ignore", "pipe", process.env.NODE_LOGS ? "inherit" : "ignore"] });
-    const exited = once(node.process, "exit").then(() => {
-      throw new Error(`node ${name} ended before it was ready`);
+    node.process = start(program, all, { stdio: ["ignore", "pipe", "pipe"] });
+    nodes.add(node);
+    node.process.once("close", () => nodes.delete(node));
+    node.printed = ""; // the end of it
+    node.process.stderr.setEncoding("utf8").on("data", (text) => {
+      if (process.env.NODE_LOGS) process.stderr.write(text);
+      node.printed = (node.printed + text).slice(-256 << 10);
+    });
+    const exited = once(node.process, "close").then(() => {
+      throw new Error(`node ${name} ended before it was ready: ${node.printed}`);
     });
     exited.catch(() => {});
     const lines = createInterface({ input: node.process.stdout });
@@ -194,7 +219,6 @@ export class Node {
     for await (const line of race(lines, exited)) {
       if (line === "READY") return node;
     }
-    throw new Error(`node ${name} is not ready`);
   }
   // freeze stops the process with SIGSTOP, and waits until all of its threads have stopped, where that can be seen. The signal may
   // take its time on a busy machine, and a server that has it can still answer until then.
@@ -209,7 +233,7 @@ export class Node {
     this.process.kill(name);
   }
   async stop(signal = "SIGTERM") {
-    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
+    if (ended(this.process)) return;
     const exit = once(this.process, "exit");
     this.process.kill(signal);
     if (signal === "SIGTERM") this.process.kill("SIGCONT");
@@ -221,7 +245,7 @@ async function* race(lines, failed) {
   const it = lines[Symbol.asyncIterator]();
   for (;;) {
     const { value, done } = await Promise.race([it.next(), failed]);
-    if (done) return;
+    if (done) await failed;
     yield value;
   }
 }

@@ -5,7 +5,7 @@ import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
-import { freePort, sleep } from "./harness.js";
+import { ended, freePort, sleep } from "./harness.js";
 
 // bin is where its programs are: on PATH, or where Debian has them, or nowhere.
 const bin = (() => {
@@ -67,18 +67,19 @@ export class Postgres {
         await this.query("SELECT 1");
         return;
       } catch (err) {
-        if (i > 500) throw err;
+        if (i > 500 || ended(this.process)) throw err;
         await sleep(20);
       }
     }
   }
   // kill ends it and all connections at once.
   async kill() {
+    if (ended(this.process)) throw new Error("PostgreSQL ended by itself");
     this.process.kill("SIGQUIT");
     await once(this.process, "exit");
   }
   async close() {
-    if (this.process.exitCode === null && this.process.signalCode === null) await this.kill();
+    if (!ended(this.process)) await this.kill();
     rmSync(this.dir, { recursive: true });
   }
 }

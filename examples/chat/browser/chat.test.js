@@ -9,7 +9,8 @@ import { once } from "node:events";
 import path from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { browser, deadline, desktop, freePort, launch, leave, people, Person, shots } from "../people.js";
+import { freePort } from "../../../test/ports.js";
+import { browser, deadline, desktop, launch, leave, people, Person, shots } from "../people.js";
 
 const folder = fileURLToPath(new URL("..", import.meta.url));
 const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };

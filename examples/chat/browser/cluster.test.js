@@ -9,7 +9,8 @@ import path from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { browser, deadline, freePort, launch, leave, Person } from "../people.js";
+import { freePort } from "../../../test/ports.js";
+import { browser, deadline, launch, leave, Person } from "../people.js";
 
 const folder = fileURLToPath(new URL("../../cluster", import.meta.url));
 const processes = []; // ids of the nodes' processes, by the node's number
