@@ -43,6 +43,7 @@ type Server struct {
 	fallback atomic.Pointer[http.Handler]
 	down     atomic.Bool     // no further handshakes
 	draining atomic.Bool     // the same, but listeners go on
+	arriving atomic.Int32    // handshakes of net/http's goroutines whose connections are not in the engine yet
 	life     context.Context // ends with down
 	end      context.CancelFunc
 	closing  sync.Once
@@ -222,7 +223,8 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	defer tick.Stop()
 	grace := time.NewTimer(pollGrace)
 	defer grace.Stop()
-	for srv.Sessions() > 0 || srv.engine.Conns() > 0 {
+	// In the order in which a session that is beginning shows up.
+	for srv.Sessions() > 0 || srv.arriving.Load() > 0 || srv.engine.Conns() > 0 {
 		select {
 		case <-ctx.Done():
 			srv.Close()

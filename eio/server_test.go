@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 	"unsafe"
+
+	"github.com/epio-go/epio/pool"
 )
 
 func TestConfigProblems(t *testing.T) {
@@ -94,6 +96,58 @@ func TestShutdown(t *testing.T) {
 		}
 		if ln, err := net.Listen("tcp", "127.0.0.1:0"); err != nil || r.srv.Serve(ln) != ErrServerClosed {
 			t.Errorf("Serve after Shutdown (%v)", err)
+		}
+	})
+}
+
+// A client that begins while the server shuts down gets what was sent to it, as any other. Until its connection is in the
+// engine only the request knows of it.
+func TestShutdownDuringHandshake(t *testing.T) {
+	eachMemoryDoor(t, func(t *testing.T, d door) {
+		live := pool.Live()
+		var r *rig
+		done := make(chan error, 1)
+		r = d.open(t, Config{}, &app{onOpen: func(s *Session) {
+			s.SendMessage([]byte("in Open"), false)
+			go func() { done <- r.srv.Shutdown(context.Background()) }()
+			time.Sleep(time.Second)
+			if !s.Closed() {
+				t.Error("the session is open")
+			}
+		}})
+		c := r.websocket()
+		c.want("4in Open")
+		c.wantCloseFrame(1005)
+		if err := wait(t, done, "Shutdown"); err != nil {
+			t.Error(err)
+		}
+		r.wantClose(ForcedClose)
+		r.stop()
+		if n := pool.Live(); n != live {
+			t.Errorf("%d buffers are left", n-live)
+		}
+	})
+}
+
+// Close leaves nothing of such a client.
+func TestCloseDuringHandshake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		live := pool.Live()
+		var r *rig
+		r = memoryDoors[0].open(t, Config{}, &app{onOpen: func(s *Session) {
+			s.SendMessage([]byte("in Open"), false)
+			s.Close(ForcedClose)
+			go r.srv.Close()
+			time.Sleep(time.Second)
+		}})
+		c := r.websocket()
+		if op, p, err := c.frame(); err != io.EOF {
+			t.Errorf("got frame %v %q, %v, want io.EOF", op, p, err)
+		}
+		r.wantClose(ForcedClose)
+		r.stop()
+		if n := pool.Live(); n != live {
+			t.Errorf("%d buffers are left", n-live)
 		}
 	})
 }

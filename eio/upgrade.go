@@ -26,6 +26,8 @@ func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, c *check
 	}
 	begin := s == nil && c.query.transport == "websocket"
 	if begin {
+		srv.arriving.Add(1)
+		defer srv.arriving.Add(-1)
 		var fail *failure
 		if s, fail = srv.create(r, WebSocket, newHandshake(r, isSecure(r)), c); fail != nil {
 			c.giveBack()
@@ -70,8 +72,31 @@ func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, c *check
 
 // abandon ends a session that never got its connection.
 func (srv *Server) abandon(s *Session) {
+	defer s.strand(nil)
 	srv.open(s)
-	s.Discard(TransportError)
+}
+
+// strand ends a session that gets no connection any more, and drops what waits for one.
+func (s *Session) strand(err error) {
+	s.mu.Lock()
+	if s.out != nil {
+		s.out.drop()
+	}
+	s.finish(s.m.lost(mainLink, TransportError, err))
+}
+
+// settle opens s and moves its connection into the engine. It takes nc. It returns nil when that has failed, which ends the session.
+func (srv *Server) settle(nc net.Conn, carry []byte, s *Session, h engine.Handler) (c *engine.Conn) {
+	err := error(nil)
+	defer func() {
+		if c == nil { // or Open has called runtime.Goexit
+			nc.Close()
+			s.strand(err)
+		}
+	}()
+	srv.open(s) // what it sends waits for attach
+	c, err = srv.engine.Adopt(nc, carry, h)
+	return c
 }
 
 // beginWebSocket starts a session on nc. It takes head, the 101.
@@ -82,20 +107,9 @@ func (srv *Server) beginWebSocket(nc net.Conn, carry []byte, head *pool.Buf, s *
 		srv.abandon(s)
 		return
 	}
-	adopted := false
-	defer func() {
-		if !adopted { // Open has called runtime.Goexit
-			nc.Close()
-		}
-	}()
-	srv.open(s) // what it sends waits for attach
-	adopted = true
-	c, err := srv.engine.Adopt(nc, carry, (*wsConn)(s))
-	if err != nil {
-		s.lose(TransportError, err)
-		return
+	if c := srv.settle(nc, carry, s, (*wsConn)(s)); c != nil {
+		s.attachSoon(c)
 	}
-	s.attachSoon(c)
 }
 
 // openPause is how long the OPEN packet of Engine.IO v3 comes after the 101. A client

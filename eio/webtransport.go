@@ -171,6 +171,8 @@ func (srv *Server) beginWebTransport(session WebTransportSession, r *http.Reques
 		return bad(errors.New("eio: a sid in the request, but none in the OPEN packet"))
 	}
 	c.query = query{eio: "4"} // whatever else it had
+	srv.arriving.Add(1)
+	defer srv.arriving.Add(-1)
 	s, fail := srv.create(r, WebTransport, newHandshake(r, true), c)
 	if fail != nil {
 		return fail
@@ -182,13 +184,9 @@ func (srv *Server) beginWebTransport(session WebTransportSession, r *http.Reques
 		s.out.put(f)
 	}
 	s.mu.Unlock()
-	srv.open(s) // what it sends waits for attach
-	conn, err := srv.engine.Adopt(nc, carry, (*wtConn)(s))
-	if err != nil {
-		s.lose(TransportError, err)
-		return nil
+	if conn := srv.settle(nc, carry, s, (*wtConn)(s)); conn != nil {
+		s.attach(conn)
 	}
-	s.attach(conn)
 	return nil
 }
 

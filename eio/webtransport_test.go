@@ -294,6 +294,7 @@ func TestWebTransportCandidateGarbage(t *testing.T) {
 		c.want("3probe")
 		c.nc.Close()
 		wait(t, c.session.ended, "the end of the session")
+		synctest.Wait() // until it has made way for another
 		r.wantAlive(sid)
 
 		// One that is silent.
