@@ -147,6 +147,7 @@ func TestStrict(t *testing.T) {
 
 		must(t, r.srv.Emit("big", big)) // nobody asked
 		p.next()
+		synctest.Wait() // the other's buffer is empty again
 		err := r.srv.All().Strict().Emit("big", big)
 		p.next() // the others get it
 		e, ok := errors.AsType[*BroadcastError](err)

@@ -90,11 +90,12 @@ func TestRecoveryRestores(t *testing.T) {
 		})
 		r.srv.OnConnect(func(_ context.Context, s *Socket) error {
 			u, _ := DataOf[*user](s)
-			events <- fmt.Sprint("connect ", s.Recovered(), u.name)
-			if s.Recovered() {
-				return nil
+			var err error
+			if !s.Recovered() {
+				err = s.Join("a", "b")
 			}
-			return s.Join("a", "b")
+			events <- fmt.Sprint("connect ", s.Recovered(), u.name)
+			return err
 		})
 		r.srv.OnDisconnect(func(s *Socket, reason Reason) { events <- string(reason) })
 		c := r.traveller("/")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/metrics"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 )
@@ -17,10 +18,11 @@ func TestWorkersTakeTurns(t *testing.T) {
 		r := memory(t, Config{})
 		const n = 10 * turn
 		entered, open := make(chan bool), make(chan bool)
-		count, overtaken := 0, make(chan int, 1)
+		var count atomic.Int32
+		overtaken := make(chan int32, 1)
 		var other *Socket
 		On(r.srv, "n", func(_ context.Context, _ *Socket, i int) error {
-			switch count++; i {
+			switch count.Add(1); i {
 			case 0:
 				entered <- true
 				<-open // until all events are in the queue
@@ -31,7 +33,7 @@ func TestWorkersTakeTurns(t *testing.T) {
 		})
 		r.srv.OnDisconnect(func(s *Socket, _ Reason) {
 			if s == other {
-				overtaken <- count
+				overtaken <- count.Load()
 			}
 		})
 		p, _ := r.join()
@@ -47,8 +49,8 @@ func TestWorkersTakeTurns(t *testing.T) {
 			t.Errorf("the other socket's turn came after %d events, want at most %d", got, turn)
 		}
 		synctest.Wait()
-		if count != n {
-			t.Errorf("%d of %d events were handled", count, n)
+		if got := count.Load(); got != n {
+			t.Errorf("%d of %d events were handled", got, n)
 		}
 	})
 }
