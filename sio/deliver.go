@@ -66,17 +66,21 @@ func Deliver[T any](ctx context.Context, to Callee, r Retry, event string, args 
 	}
 	f.Release()
 	wait := r.minWait()
+	var last error // of an attempt that ctx did not end, if there was one
 	for attempt := 1; ; attempt++ {
 		v, err := Call[T](ctx, t, event, all...)
 		if err == nil || !r.again(&t, attempt, err) {
 			return v, err
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
 		}
 		timer := time.NewTimer(time.Duration(float64(wait) * (0.75 + rand.Float64()/2)))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return v, fmt.Errorf("sio: %q not delivered after %d attempts: %w (last: %w)", event, attempt, context.Cause(ctx), err)
+			return v, fmt.Errorf("sio: %q not delivered after %d attempts: %w (last: %w)", event, attempt, context.Cause(ctx), last)
 		}
 		wait = min(2*wait, r.maxWait())
 	}

@@ -82,6 +82,19 @@ func TestDeliverBacksOff(t *testing.T) {
 	})
 }
 
+// An attempt that is cut short by the context does not hide why the others failed.
+func TestDeliverCutShort(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := memory(t, Config{})
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, s := r.join()
+		o := <-deliver(ctx, s, Retry{Timeout: 3 * time.Second, MinWait: time.Second}, "x")
+		wantErr(t, o.err, context.DeadlineExceeded)
+		wantErr(t, o.err, ErrAckTimeout)
+	})
+}
+
 func TestDeliverGivesUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := memory(t, Config{})
