@@ -44,18 +44,16 @@ describe("postgres without PostgreSQL", { skip: why || false }, () => {
   async function away(i) {
     const c = clients[i];
     c.take();
-    const start = Date.now();
     for (let n = 0; n < 3; n++) await c.call("emitTo", {}, "local", n);
     await eventually("local delivery", () => c.events.filter(([ev]) => ev === "local").length === 3, 2000);
     const [, acks, heard] = await Promise.all([
-      assert.rejects(c.call("fetchSockets", {})),
+      assert.rejects(c.call("fetchSockets", {}), (err) => !err.message.includes("operation has timed out")), // which is the client's own
       c.call("emitWithAck", { timeoutMs: 1000 }, "q"),
       c.call("serverSideEmitWithAck", "sse-ack"),
     ]);
     assert.ok(acks.err, "an error");
     assert.deepEqual(acks.responses, [`${c.id}:q`]);
     assert.ok(heard.err, "an error");
-    assert.ok(Date.now() - start < 7000);
   }
 
   test("a broken connection", async () => {

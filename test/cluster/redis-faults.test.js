@@ -44,15 +44,13 @@ for (const adapter of ["redis", "redis-sharded", "redis-streams", "redis-streams
     async function away(i) {
       const c = clients[i];
       c.take();
-      const start = Date.now();
       for (let n = 0; n < 3; n++) await c.call("emitTo", {}, "local", n);
       await eventually("local delivery", () => c.events.filter(([ev]) => ev === "local").length === 3, 2000);
-      await assert.rejects(c.call("fetchSockets", {}));
+      await assert.rejects(c.call("fetchSockets", {}), (err) => !err.message.includes("operation has timed out")); // which is the client's own
       const { err, responses } = await c.call("emitWithAck", { timeoutMs: 1000 }, "q");
       assert.ok(err, "an error");
       assert.deepEqual(responses, [`${c.id}:q`]);
       assert.ok((await c.call("serverSideEmitWithAck", "sse-ack")).err, "an error");
-      assert.ok(Date.now() - start < 12000);
     }
 
     test("a broken connection", async () => {
