@@ -72,26 +72,17 @@ func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, c *check
 
 // abandon ends a session that never got its connection.
 func (srv *Server) abandon(s *Session) {
-	defer s.strand(nil)
+	defer s.strand(TransportError, nil)
 	srv.open(s)
-}
-
-// strand ends a session that gets no connection any more, and drops what waits for one.
-func (s *Session) strand(err error) {
-	s.mu.Lock()
-	if s.out != nil {
-		s.out.drop()
-	}
-	s.finish(s.m.lost(mainLink, TransportError, err))
 }
 
 // settle opens s and moves its connection into the engine. It takes nc. It returns nil when that has failed, which ends the session.
 func (srv *Server) settle(nc net.Conn, carry []byte, s *Session, h engine.Handler) (c *engine.Conn) {
-	err := error(nil)
+	var err error
 	defer func() {
 		if c == nil { // or Open has called runtime.Goexit
 			nc.Close()
-			s.strand(err)
+			s.strand(TransportError, err)
 		}
 	}()
 	srv.open(s) // what it sends waits for attach

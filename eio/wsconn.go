@@ -109,13 +109,7 @@ func (g *pings) end(c *engine.Conn) {
 func (h *wsConn) Closed(c *engine.Conn, err error) {
 	s := (*Session)(h)
 	s.rd.release()
-	s.mu.Lock()
-	if s.conn.Load() == nil {
-		// Closed before anything was received.
-		s.out.drop()
-	}
-	s.mu.Unlock()
-	s.lose(closeReason(err), err)
+	s.strand(closeReason(err), err)
 }
 
 // message handles one WebSocket message. It reports whether the session goes on.
@@ -181,6 +175,15 @@ func (s *Session) exists() bool {
 // lose ends the session because of its main transport.
 func (s *Session) lose(r Reason, err error) {
 	s.mu.Lock()
+	s.finish(s.m.lost(mainLink, r, err))
+}
+
+// strand is lose where there is no connection any more; what waits for one is dropped.
+func (s *Session) strand(r Reason, err error) {
+	s.mu.Lock()
+	if s.out != nil { // nothing was attached
+		s.out.drop()
+	}
 	s.finish(s.m.lost(mainLink, r, err))
 }
 
