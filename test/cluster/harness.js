@@ -43,6 +43,8 @@ export function ended(child) {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
+const nodes = new Set(); // that run
+
 // Nothing here takes minutes. When it does, the Go nodes say what each goroutine does, and end.
 const standstill = setTimeout(() => {
   console.error("the tests stand still");
@@ -53,7 +55,6 @@ const standstill = setTimeout(() => {
   }, 1000);
 }, 200_000).unref();
 beforeEach(() => standstill.refresh());
-const nodes = new Set(); // that run
 
 // why says why tests with Redis cannot run, or is empty. With REQUIRE_SERVICES=1 they must.
 export const why = spawnSync("redis-server", ["--version"]).status === 0 ? "" : "no redis-server (a Debian package)";
@@ -245,7 +246,7 @@ async function* race(lines, failed) {
   const it = lines[Symbol.asyncIterator]();
   for (;;) {
     const { value, done } = await Promise.race([it.next(), failed]);
-    if (done) await failed;
+    if (done) await failed; // which says why
     yield value;
   }
 }
