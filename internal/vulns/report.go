@@ -37,10 +37,11 @@ type report struct {
 	mu        sync.Mutex
 	findings  map[key]finding
 	summaries map[string]string // by id
+	imports   map[string]bool   // modules of ours that import a vulnerable package of another module
 }
 
 func newReport() *report {
-	return &report{findings: make(map[key]finding), summaries: make(map[string]string)}
+	return &report{findings: make(map[key]finding), summaries: make(map[string]string), imports: make(map[string]bool)}
 }
 
 // standardLibrary is the module path govulncheck gives it.
@@ -59,9 +60,23 @@ func (r *report) add(dir, osv, fixed string, trace []frame) {
 	case at.Package != "":
 		f.reach = imported
 	}
+	if f.reach >= imported && f.module != standardLibrary {
+		r.imports[dir] = true
+	}
 	if old, known := r.findings[f.key]; !known || f.reach > old.reach {
 		r.findings[f.key] = f
 	}
+}
+
+// undecided reports whether something that was found in the module in dir would be a failure if it were called, and nobody
+// has looked at that yet.
+func (r *report) undecided(dir string) bool {
+	if !published(dir) {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.imports[dir]
 }
 
 // published reports whether the module in dir, relative to the repository, is one that others import. The programs in
@@ -77,18 +92,18 @@ func (r *report) write(w io.Writer, current string) (failed bool) {
 		return cmp.Or(-cmp.Compare(a.reach, b.reach), cmp.Compare(a.module, b.module), cmp.Compare(a.osv, b.osv))
 	})
 	mended := ""
-	std := 0
+	var std []string
 	for _, f := range all {
 		var note string
 		switch {
-		case f.module == standardLibrary && f.reach == called:
-			note = "WARNING"
-			std++
-			if fixed := "go" + strings.TrimPrefix(f.fixed, "v"); version.Compare(fixed, mended) > 0 {
-				mended = fixed
-			}
 		case f.module == standardLibrary:
-			continue // with the same remedy, and often none is needed
+			if f.reach >= imported {
+				std = append(std, f.osv)
+				if fixed := "go" + strings.TrimPrefix(f.fixed, "v"); version.Compare(fixed, mended) > 0 {
+					mended = fixed
+				}
+			}
+			continue
 		case f.reach == called:
 			note = "FAILURE"
 			failed = true
@@ -109,9 +124,9 @@ func (r *report) write(w io.Writer, current string) (failed bool) {
 			fmt.Fprintf(w, "\tthe module is required, the package not imported (%s)\n", f.dir)
 		}
 	}
-	if std > 0 {
-		fmt.Fprintf(w, "WARNING: %s has %d known vulnerabilities in what is called; %s mends them\n",
-			current, std, cmp.Or(mended, "no release"))
+	if len(std) > 0 {
+		fmt.Fprintf(w, "WARNING: packages of %s that are imported have known vulnerabilities, %s mends them: %s\n",
+			current, cmp.Or(mended, "no release"), strings.Join(std, ", "))
 	}
 	return failed
 }

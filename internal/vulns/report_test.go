@@ -75,12 +75,12 @@ func TestVerdict(t *testing.T) {
 			never: "FAILURE",
 		},
 		"standard library": {
-			scans: []string{stream(found("GO-1", "stdlib", "v1.26.10", inFunction), found("GO-2", "stdlib", "v1.26.9", inFunction))},
-			wants: []string{"WARNING: GO-1", "WARNING: GO-2", "go1.26.8 has 2 known vulnerabilities in what is called; go1.26.10 mends them"},
+			scans: []string{stream(found("GO-1", "stdlib", "v1.26.10", inFunction), found("GO-2", "stdlib", "v1.26.9", inPackage))},
+			wants: []string{"WARNING: packages of go1.26.8 that are imported have known vulnerabilities, go1.26.10 mends them: GO-1, GO-2"},
 			never: "FAILURE",
 		},
-		"standard library, not called": {
-			scans: []string{stream(found("GO-1", "stdlib", "v1.26.10", inPackage))},
+		"standard library, not imported": {
+			scans: []string{stream(found("GO-1", "stdlib", "v1.26.10", inModule))},
 			never: "GO-1",
 		},
 	}
@@ -107,6 +107,34 @@ func TestVerdict(t *testing.T) {
 			}
 			if tt.never != "" && strings.Contains(out.String(), tt.never) {
 				t.Errorf("%q is there in\n%s", tt.never, &out)
+			}
+		})
+	}
+}
+
+// What is called is looked at where it decides, and nowhere else.
+func TestUndecided(t *testing.T) {
+	tests := map[string]struct {
+		dir, finding string
+		want         bool
+	}{
+		"imported":                 {".", found("GO-1", "example.com/theirs", "", inPackage), true},
+		"imported in the examples": {"examples/chat", found("GO-1", "example.com/theirs", "", inPackage), false},
+		"required":                 {".", found("GO-1", "example.com/theirs", "", inModule), false},
+		"standard library":         {".", found("GO-1", "stdlib", "", inPackage), false},
+		"nothing":                  {".", "", false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newReport()
+			if err := r.read(strings.NewReader(stream(tt.finding)), tt.dir); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.undecided(tt.dir); got != tt.want {
+				t.Errorf("undecided is %v", got)
+			}
+			if r.undecided("elsewhere") {
+				t.Error("another module is undecided")
 			}
 		})
 	}
