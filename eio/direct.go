@@ -169,14 +169,16 @@ func (d *doorman) accept(c *engine.Conn, h *head, q *checked, s *Session, raw st
 		srv.open(s)
 		return nil
 	}
-	c.Send(b.Seal(0))
 	if q.query.transport == "websocket" {
+		// Before the answer: who has got it is the candidate, whoever asks then.
 		if k := s.newCandidate(q.query.base64, deflate != ""); k != nil {
+			c.Send(b.Seal(0))
 			k.attach(c)
 			c.SetHandler(k)
 			return nil
 		}
 	}
+	c.Send(b.Seal(0))
 	c.SetHandler(new(farewell))
 	c.CloseAfterFlush(closeNoStatus, wsLinger)
 	return nil
