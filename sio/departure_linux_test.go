@@ -178,7 +178,9 @@ func TestSIGTERM(t *testing.T) {
 		f.Idle, f.Slow, f.Asked, f.Mute, f.Polls = 300, 40, 40, 5, 40
 	}
 	needFiles(t, f.Size()+1000)
-	next, nextAddr := listen(t, Config{})
+	var cfg Config
+	cfg.Engine.PingInterval = 10 * time.Minute // the clients do not answer
+	next, nextAddr := listen(t, cfg)
 	f.Next = nextAddr
 
 	exe, err := os.Executable()
