@@ -48,7 +48,7 @@ const (
 	// bystanderLag is the most broadcasts the slowest bystander may be behind before there is another. Clients that
 	// poll send one answer per request, and would never catch up on a machine that is slower than bystanderPace.
 	bystanderLag = 20
-	attackPace      = 20 * time.Millisecond
+	attackPace   = 20 * time.Millisecond
 	// bystanderTime is long for what takes a second: other tests run beside this one.
 	bystanderTime = 2 * time.Minute
 )
