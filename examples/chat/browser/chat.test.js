@@ -56,7 +56,7 @@ async function stop(signal = "SIGTERM") {
 
 afterEach(leave);
 
-describe("chat", { timeout: 120_000 }, () => {
+describe("chat", { timeout: 300_000 }, () => {
   test("two people talk, see each other and see each other type", async () => {
     const ada = await Person.enter(url, "Ada", "talk");
     await ada.seesHere("Ada (you)");
