@@ -316,6 +316,13 @@ func (c *netpollConn) onLinkClosed(np netpoll.Connection) error {
 	c.inputs, c.inputAck = nil, nil // they keep np and its buffers, and whoever knows a session keeps c
 	c.mu.Lock()
 	c.np = nil
+	if c.mode != leaving && !c.flags.has(flagClosed) && np.Reader().Len() > 0 {
+		// The peer has closed. Between onRequest's last look and its own, netpoll looks whether that is so before
+		// it looks for input, and would drop what the poller has read in between. Input is what we leave with, and we
+		// meet the end of it again in the kernel. The callbacks do not run anew.
+		_ = np.(detacher).Detach()
+		c.mode = leaving
+	}
 	if c.mode == leaving {
 		c.mode = busy
 		c.mu.Unlock()

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -297,6 +298,39 @@ func TestEndBehindFatInput(t *testing.T) {
 		client.Close()
 		if !bytes.Equal(got.Bytes(), stream) {
 			t.Fatalf("%d bytes arrived, or others than the %d sent", got.Len(), len(stream))
+		}
+	}
+}
+
+// TestCloseCallbackWithUnreadInput brings about what netpoll does when the last bytes and the end arrive between onRequest's last look
+// and its own: its close callbacks run while there is input.
+func TestCloseCallbackWithUnreadInput(t *testing.T) {
+	for size := 1; size <= 16<<10; size *= 2 {
+		var got []byte
+		h := newHandler(func(c *Conn, p []byte) int {
+			if got == nil {
+				c.Pause() // which is still respected
+				defer c.Resume()
+			}
+			got = append(got, p...)
+			return len(p)
+		})
+		_, c, client := adopted(t, Options{Reactor: Netpoll}, h)
+		np := polledBy(t, c.link.(*netpollConn))
+		np.SetOnRequest(func(_ context.Context, np netpoll.Connection) error {
+			eventually(t, "everything and the end have come", func() bool { return !np.IsActive() && np.Reader().Len() == size })
+			return np.Close() // so that it asks no more
+		})
+		want := bytes.Repeat([]byte("x"), size)
+		client.Write(want)
+		client.CloseWrite()
+		h.wantClosed(t, io.EOF)
+		if !bytes.Equal(got, want) {
+			t.Errorf("got %d of %d bytes before the end", len(got), size)
+		}
+		// The descriptor is ours to close, and is closed.
+		if n, err := client.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			t.Errorf("the client reads %d, %v", n, err)
 		}
 	}
 }
