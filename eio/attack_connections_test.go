@@ -257,7 +257,7 @@ func TestAttackHalfOpen(t *testing.T) {
 	}
 	eachAttacked(t, func(t *testing.T, d door) {
 		n := many()
-		r := d.attacked(t, Config{})
+		r := d.attacked(t, Config{PingInterval: DefaultPingInterval})
 		o := r.ordinary()
 		var conns []net.Conn
 		for i := range n {

@@ -117,3 +117,26 @@ func TestRefusedHeads(t *testing.T) {
 		})
 	}
 }
+
+// TestUpgradeAnsweredToCandidate looks for a candidate as soon as the answer is there: another that comes after the answer
+// must not be able to take its place.
+func TestUpgradeAnsweredToCandidate(t *testing.T) {
+	eachStrictDoor(t, func(t *testing.T, d door) {
+		r := d.open(t, Config{}, nil)
+		for range 100 {
+			sid := r.poll()
+			s := r.session()
+			nc := r.ask(strings.NewReplacer("@", "", "EIO=4", "EIO=4&sid="+sid).Replace(goodUpgrade))
+			b := make([]byte, 1024)
+			n, err := nc.Read(b)
+			if !s.Upgrading() {
+				t.Error("there is no candidate after the answer")
+			}
+			if !bytes.HasPrefix(b[:n], []byte("HTTP/1.1 101 ")) || err != nil {
+				t.Fatalf("got %q, %v", b[:n], err)
+			}
+			s.Close(ForcedClose)
+			r.wantClose(ForcedClose)
+		}
+	})
+}
