@@ -136,9 +136,13 @@ func (c *nomad) websocket(enough, breaks func() bool) error {
 		return err
 	}
 	p := &peer{t: c.r.t, r: c.r, nc: nc, br: bufio.NewReader(nc)}
-	if breaks() {
-		kill := time.AfterFunc(time.Duration(rand.IntN(30_000))*time.Microsecond, func() { nc.Close() })
-		defer kill.Stop()
+	soon := func() *time.Timer {
+		return time.AfterFunc(time.Duration(rand.IntN(30_000))*time.Microsecond, func() { nc.Close() })
+	}
+	// From the beginning, or when it is back: on a slow machine the first would be all the time before that.
+	early := rand.IntN(2) == 0
+	if early && breaks() {
+		defer soon().Stop()
 	}
 	if rand.IntN(3) > 0 {
 		defer nc.Close()
@@ -162,8 +166,12 @@ func (c *nomad) websocket(enough, breaks func() bool) error {
 		if err != nil {
 			return err
 		}
+		back := !c.online
 		if err := c.packet(got.data); err != nil {
 			return err
+		}
+		if back && c.online && !early && breaks() {
+			defer soon().Stop()
 		}
 		if steps--; steps < 0 && c.online && breaks() {
 			return errMoved
@@ -204,9 +212,10 @@ func (c *nomad) poll(enough, breaks func() bool) error {
 	if _, err := do(http.MethodPost, c.hello()); err != nil {
 		return err
 	}
-	if breaks() {
-		kill := time.AfterFunc(time.Duration(rand.IntN(60_000))*time.Microsecond, cancel)
-		defer kill.Stop()
+	soon := func() *time.Timer { return time.AfterFunc(time.Duration(rand.IntN(60_000))*time.Microsecond, cancel) }
+	early := rand.IntN(2) == 0 // see websocket
+	if early && breaks() {
+		defer soon().Stop()
 	}
 	for !enough() {
 		body, err := do(http.MethodGet, "")
@@ -219,8 +228,12 @@ func (c *nomad) poll(enough, breaks func() bool) error {
 				return errMoved
 			case p == "2" || p == "6":
 			default:
+				back := !c.online
 				if err := c.packet(p); err != nil {
 					return err
+				}
+				if back && c.online && !early && breaks() {
+					defer soon().Stop()
 				}
 			}
 		}
