@@ -17,8 +17,9 @@ import (
 	"github.com/epio-go/epio/eio"
 )
 
-// In the process that is stopped: how long clients may be silent, and all other patience, too.
-const stoppedPatience = 3 * time.Second
+// In the process that is stopped: how long clients may be silent, and all other patience, too. Before it is stopped, nobody
+// answers a PING while the others join.
+const stoppedPatience = 6 * time.Second
 
 // TestStoppedServer is the process that TestStopped stops. It says where it listens, and which
 // sockets leave and why, and ends with its standard input.

@@ -47,6 +47,7 @@ func TestFaultsAreFound(t *testing.T) {
 	t.Parallel()
 	o := brief()
 	o.Faulty, o.Wait = true, 3*time.Second
+	o.Patience = 5 * time.Second // a client whose answer was lost waits four times as long
 	ok, text := try(t, o)
 	if ok {
 		t.Error("a faulty server passes")
