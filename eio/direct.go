@@ -169,16 +169,17 @@ func (d *doorman) accept(c *engine.Conn, h *head, q *checked, s *Session, raw st
 		srv.open(s)
 		return nil
 	}
+	var k *candidate
 	if q.query.transport == "websocket" {
 		// Before the answer: who has got it is the candidate, whoever asks then.
-		if k := s.newCandidate(q.query.base64, deflate != ""); k != nil {
-			c.Send(b.Seal(0))
-			k.attach(c)
-			c.SetHandler(k)
-			return nil
-		}
+		k = s.newCandidate(q.query.base64, deflate != "")
 	}
 	c.Send(b.Seal(0))
+	if k != nil {
+		k.attach(c)
+		c.SetHandler(k)
+		return nil
+	}
 	c.SetHandler(new(farewell))
 	c.CloseAfterFlush(closeNoStatus, wsLinger)
 	return nil

@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a test waits for something that must happen.
-const patience = 20 * time.Second
+const patience = 5 * time.Second
 
 // door is a way into a server.
 type door struct {

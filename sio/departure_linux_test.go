@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/epio-go/epio/eio"
 	"github.com/epio-go/epio/internal/herd"
 	"github.com/epio-go/epio/internal/invariants"
 	"github.com/epio-go/epio/pool"
@@ -178,9 +179,7 @@ func TestSIGTERM(t *testing.T) {
 		f.Idle, f.Slow, f.Asked, f.Mute, f.Polls = 300, 40, 40, 5, 40
 	}
 	needFiles(t, f.Size()+1000)
-	var cfg Config
-	cfg.Engine.PingInterval = 10 * time.Minute // the clients do not answer
-	next, nextAddr := listen(t, cfg)
+	next, nextAddr := listen(t, quiet(eio.Config{})) // the clients answer no PING
 	f.Next = nextAddr
 
 	exe, err := os.Executable()

@@ -30,6 +30,7 @@ type nomad struct {
 	offset   *string
 	waiting  [][]json.RawMessage // in front of the answer
 	online   bool
+	back     func() // called with the answer
 
 	got     []churned // events handled
 	returns int       // connections that were recovered
@@ -60,6 +61,22 @@ func (c *nomad) wrong(format string, args ...any) error {
 	return fmt.Errorf("%w %d: %s", errWrong, c.n, fmt.Sprintf(format, args...))
 }
 
+// breakIn has a connection that begins break within some time, if breaks reports true: of now, or of when the nomad
+// is back. On a slow machine the first alone would always be before that.
+func (c *nomad) breakIn(within time.Duration, breaks func() bool, end func()) *time.Timer {
+	t := time.AfterFunc(time.Hour, end)
+	arm := func() {
+		if breaks() {
+			t.Reset(rand.N(within))
+		}
+	}
+	if c.back = arm; rand.IntN(2) == 0 {
+		arm()
+		c.back = func() {}
+	}
+	return t
+}
+
 // hello is the client's CONNECT.
 func (c *nomad) hello() string {
 	m := map[string]any{"room": c.room}
@@ -85,6 +102,7 @@ func (c *nomad) packet(p string) error {
 			return c.wrong("not recovered after %d returns, %d events", c.returns, len(c.got))
 		}
 		c.sid, c.pid, c.online = reply.SID, reply.PID, true
+		c.back()
 		c.returns++
 		for _, args := range c.waiting {
 			c.handle(args)
@@ -136,14 +154,7 @@ func (c *nomad) websocket(enough, breaks func() bool) error {
 		return err
 	}
 	p := &peer{t: c.r.t, r: c.r, nc: nc, br: bufio.NewReader(nc)}
-	soon := func() *time.Timer {
-		return time.AfterFunc(time.Duration(rand.IntN(30_000))*time.Microsecond, func() { nc.Close() })
-	}
-	// From the beginning, or when it is back: on a slow machine the first would be all the time before that.
-	early := rand.IntN(2) == 0
-	if early && breaks() {
-		defer soon().Stop()
-	}
+	defer c.breakIn(30*time.Millisecond, breaks, func() { nc.Close() }).Stop()
 	if rand.IntN(3) > 0 {
 		defer nc.Close()
 	} else {
@@ -166,12 +177,8 @@ func (c *nomad) websocket(enough, breaks func() bool) error {
 		if err != nil {
 			return err
 		}
-		back := !c.online
 		if err := c.packet(got.data); err != nil {
 			return err
-		}
-		if back && c.online && !early && breaks() {
-			defer soon().Stop()
 		}
 		if steps--; steps < 0 && c.online && breaks() {
 			return errMoved
@@ -212,11 +219,7 @@ func (c *nomad) poll(enough, breaks func() bool) error {
 	if _, err := do(http.MethodPost, c.hello()); err != nil {
 		return err
 	}
-	soon := func() *time.Timer { return time.AfterFunc(time.Duration(rand.IntN(60_000))*time.Microsecond, cancel) }
-	early := rand.IntN(2) == 0 // see websocket
-	if early && breaks() {
-		defer soon().Stop()
-	}
+	defer c.breakIn(60*time.Millisecond, breaks, cancel).Stop()
 	for !enough() {
 		body, err := do(http.MethodGet, "")
 		if err != nil {
@@ -228,12 +231,8 @@ func (c *nomad) poll(enough, breaks func() bool) error {
 				return errMoved
 			case p == "2" || p == "6":
 			default:
-				back := !c.online
 				if err := c.packet(p); err != nil {
 					return err
-				}
-				if back && c.online && !early && breaks() {
-					defer soon().Stop()
 				}
 			}
 		}

@@ -25,7 +25,7 @@ import (
 )
 
 // patience is how long a test waits for something that must happen.
-const patience = 20 * time.Second
+const patience = 10 * time.Second
 
 // localhost is a certificate for 127.0.0.1 that signs itself.
 func localhost(t *testing.T) tls.Certificate {

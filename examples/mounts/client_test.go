@@ -23,7 +23,7 @@ import (
 
 // patience is how long a test waits for something that must happen. It is well below the ping interval, so that an answer
 // which only the next ping pushes out comes too late.
-const patience = 20 * time.Second
+const patience = 10 * time.Second
 
 // client is a browser's HTTP client: it asks for gzip, and for a page of another origin.
 type client struct {

@@ -14,9 +14,8 @@ import msgpack from "socket.io-msgpack-parser";
 const binary = process.env.TEST_SERVER ?? fileURLToPath(new URL("../../bin/test-server", import.meta.url));
 
 // How long anything may take before a test gives up on it. Generous: the machine may be busy, and waiting costs
-// nothing when things go well. With the race detector, 500 answers take a second on an idle one: the JSON encoder's pool hands
-// out new stacks of megabytes.
-export const deadline = 30_000;
+// nothing when things go well. Well below the time between PINGs, so that what only the next one pushes out comes too late.
+export const deadline = 10_000;
 
 // What makes server and client speak msgpack. TEST_PARSER=msgpack does it for the tests of every file, but for those that
 // are about what only JSON does: the client's own msgpack encoder damages some values, and all its messages are binary,

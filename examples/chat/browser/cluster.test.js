@@ -65,7 +65,7 @@ async function enterElsewhere(other, name, room) {
   }
 }
 
-describe("cluster", { timeout: 300_000 }, () => {
+describe("cluster", { timeout: 120_000 }, () => {
   test("people on different nodes talk, and go on when a node is killed", async () => {
     const ada = await Person.enter(url, "Ada", "talk");
     await ada.seesHere("Ada (you)");

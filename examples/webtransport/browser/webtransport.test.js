@@ -110,7 +110,7 @@ beforeEach(async () => {
     window.upgraded = async () => {
       const socket = await window.open({ transports: ["polling", "webtransport"] });
       if (socket.io.engine.transport.name !== "webtransport") await window.event(socket.io.engine, "upgrade");
-      while ((await socket.timeout(20_000).emitWithAck("transport")) !== "webtransport");
+      while ((await socket.timeout(5000).emitWithAck("transport")) !== "webtransport");
       return socket;
     };
     window.direct = () => window.open({ transports: ["webtransport"] });
@@ -123,11 +123,11 @@ afterEach(async () => {
 });
 
 for (const way of ["direct", "upgraded"]) {
-  describe(`webtransport, ${way}`, { timeout: 300_000 }, () => {
+  describe(`webtransport, ${way}`, { timeout: 120_000 }, () => {
     test("the client is on it, and so is the server", async () => {
       const got = await page.evaluate(async (way) => {
         const socket = await window[way]();
-        return [socket.io.engine.transport.name, await socket.timeout(20_000).emitWithAck("transport"), socket.id.length];
+        return [socket.io.engine.transport.name, await socket.timeout(5000).emitWithAck("transport"), socket.id.length];
       }, way);
       assert.deepEqual(got, ["webtransport", "webtransport", 20]);
     });
@@ -170,7 +170,7 @@ for (const way of ["direct", "upgraded"]) {
         const socket = await window[way]();
         const order = [];
         const calls = Array.from({ length: 500 }, async (_, i) => {
-          const [sent, number] = await socket.timeout(20_000).emitWithAck("count", i);
+          const [sent, number] = await socket.timeout(15_000).emitWithAck("count", i);
           order.push(i);
           return [sent, number];
         });
@@ -266,7 +266,7 @@ test("with everything allowed, one of the faster transports is found", async () 
     const socket = await window.open({ transports: ["polling", "websocket", "webtransport"] });
     if (socket.io.engine.transport.name === "polling") await window.event(socket.io.engine, "upgrade");
     for (;;) {
-      const onServer = await socket.timeout(20_000).emitWithAck("transport");
+      const onServer = await socket.timeout(5000).emitWithAck("transport");
       if (onServer !== "polling") return [socket.io.engine.transport.name, onServer];
     }
   });
