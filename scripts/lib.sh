@@ -42,6 +42,22 @@ each_module() {
 	return "$status"
 }
 
+# fuzz_out_of_time NAME <LOG: the fuzzer called function NAME failed, and all it has to say is that its time was over. Go's
+# fuzzer compares its deadline with that of its workers, which may not have heard of it yet, and takes its own end for an error
+# (https://go.dev/issue/75804). Anything else in the log is for somebody to read: a failing input, one that was being made smaller
+# when the time was over, a panic, a worker that hung.
+fuzz_out_of_time() {
+	local line late=1
+	while IFS= read -r line; do
+		case $line in
+		"fuzz: elapsed: "* | "--- FAIL: $1 ("* | FAIL) ;;
+		"    context deadline exceeded") late=0 ;;
+		*) return 1 ;;
+		esac
+	done
+	return "$late"
+}
+
 # tools builds staticcheck, gofumpt, govulncheck and benchstat, at the versions of tools/go.mod, and typecheck into bin/tools.
 tools() {
 	if [[ ! -x bin/tools/typecheck || tools/go.mod -nt bin/tools/typecheck || tools/typecheck/main.go -nt bin/tools/typecheck ]]; then
