@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 	"github.com/epio-go/epio/adapter/postgres"
 )
 
@@ -42,11 +44,11 @@ func flows(t *testing.T, from *cluster.Adapter, to *host, name string, args ...a
 func TestPostgresGoesAndComesBack(t *testing.T) {
 	t.Parallel()
 	srv := startServer(t)
-	p := newProxy(t, srv.addr)
+	p := clustertest.NewProxy(t, srv.addr)
 	h1, h2 := &host{nsp: "/"}, &host{nsp: "/"}
 	o := withTable
 	o.RequestsTimeout = 2 * time.Second
-	a1 := open(t, postgres.New(srv.pool(p.addr), o), h1)
+	a1 := open(t, postgres.New(srv.pool(p.Addr()), o), h1)
 	a2 := open(t, postgres.New(srv.pool(""), o), h2)
 	s := connect(t, a1, "one")
 	connect(t, a2, "two")
@@ -92,9 +94,9 @@ func TestPostgresGoesAndComesBack(t *testing.T) {
 			t.Errorf("%s: fetched %v, %v", what, infos, err)
 		}
 	}
-	p.cut()
+	p.Cut()
 	away("cut")
-	p.restore()
+	p.Restore()
 	back("restored")
 
 	srv.kill()
@@ -102,9 +104,9 @@ func TestPostgresGoesAndComesBack(t *testing.T) {
 	srv.start()
 	back("restarted")
 
-	p.freeze()
+	p.Freeze()
 	away("frozen")
-	p.thaw()
+	p.Thaw()
 	back("thawed")
 
 	if !strings.Contains(h1.log(), "connection to postgres lost") {
@@ -120,11 +122,11 @@ var noHeartbeats = postgres.Options{CreateTable: true, HeartbeatInterval: time.H
 func TestMissedStart(t *testing.T) {
 	t.Parallel()
 	srv := startServer(t)
-	p := newProxy(t, srv.addr)
-	a := open(t, postgres.New(srv.pool(p.addr), noHeartbeats), &host{nsp: "/"})
-	p.cut()
+	p := clustertest.NewProxy(t, srv.addr)
+	a := open(t, postgres.New(srv.pool(p.Addr()), noHeartbeats), &host{nsp: "/"})
+	p.Cut()
 	b := open(t, postgres.New(srv.pool(""), noHeartbeats), &host{nsp: "/"})
-	p.restore()
+	p.Restore()
 	wantServers(t, a, b)
 }
 
@@ -133,15 +135,15 @@ func TestMissedStart(t *testing.T) {
 func TestConnectionFallsSilent(t *testing.T) {
 	t.Parallel()
 	srv := startServer(t)
-	p := newProxy(t, srv.addr)
+	p := clustertest.NewProxy(t, srv.addr)
 	h := &host{nsp: "/"}
-	a := open(t, postgres.New(srv.pool(p.addr), withTable), h)
+	a := open(t, postgres.New(srv.pool(p.Addr()), withTable), h)
 	connect(t, a, "one")
 	b := open(t, postgres.New(srv.pool(""), withTable), &host{nsp: "/"})
 	flows(t, b, h, "first")
-	p.freeze()
+	p.Freeze()
 	eventually(t, "it is noticed", func() bool { return strings.Contains(h.log(), "connection to postgres lost") })
-	p.thaw()
+	p.Thaw()
 	flows(t, b, h, "second")
 }
 
@@ -189,12 +191,12 @@ func TestBackendsTerminated(t *testing.T) {
 func TestPostgresComesLater(t *testing.T) {
 	t.Parallel()
 	srv := startServer(t)
-	p := newProxy(t, srv.addr)
-	p.cut()
+	p := clustertest.NewProxy(t, srv.addr)
+	p.Cut()
 	h, other := &host{nsp: "/"}, &host{nsp: "/"}
 	o := noHeartbeats
 	o.PublishTimeout = 100 * time.Millisecond
-	a := postgres.New(srv.pool(p.addr), o)(h).(*cluster.Adapter)
+	a := postgres.New(srv.pool(p.Addr()), o)(h).(*cluster.Adapter)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if err := a.Init(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -207,7 +209,7 @@ func TestPostgresComesLater(t *testing.T) {
 	b := open(t, postgres.New(srv.pool(""), noHeartbeats), other)
 	connect(t, b, "far")
 	eventually(t, "what was sent in vain is given up", func() bool { return strings.Contains(h.log(), "lost") })
-	p.restore()
+	p.Restore()
 	wantServers(t, a, b)
 	flows(t, b, h, "x")
 	flows(t, a, other, "y")
@@ -262,7 +264,7 @@ func runNode(dsn string) {
 	if err := a.Init(context.Background()); err != nil {
 		panic(err)
 	}
-	ctx, stop := signalContext()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	<-ctx.Done()
 	if err := a.Close(context.Background()); err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 	"github.com/epio-go/epio/adapter/postgres"
 )
 
@@ -150,22 +151,12 @@ func startServer(t *testing.T) *server {
 	if out, err := command(dir, "cp", "-R", filepath.Join(template.dir, "data"), dir).CombinedOutput(); err != nil {
 		t.Fatalf("cp: %v: %s", err, out)
 	}
-	s := &server{t: t, dir: dir, port: freePort(t)}
+	s := &server{t: t, dir: dir, port: clustertest.Port(t)}
 	s.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port))
 	t.Cleanup(s.kill)
 	t.Cleanup(s.showLog)
 	s.start()
 	return s
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func (s *server) start() {

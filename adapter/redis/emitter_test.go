@@ -19,6 +19,7 @@ import (
 
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 	"github.com/epio-go/epio/adapter/emitter"
 	"github.com/epio-go/epio/adapter/redis"
 )
@@ -352,7 +353,7 @@ func (f *forgetful) count() int { return int(f.seen.Load()) }
 
 // A Redis that is away is the driver's error, within the time the client allows.
 func TestEmitterWithoutRedis(t *testing.T) {
-	rdb := goredis.NewClient(&goredis.Options{Addr: fmt.Sprint("127.0.0.1:", freePort(t)), DialerRetries: 1, ContextTimeoutEnabled: true})
+	rdb := goredis.NewClient(&goredis.Options{Addr: fmt.Sprint("127.0.0.1:", clustertest.Port(t)), DialerRetries: 1, ContextTimeoutEnabled: true})
 	defer rdb.Close()
 	for _, m := range modes() {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -5,9 +5,7 @@ package redis_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"runtime"
 	"slices"
 	"strings"
@@ -20,6 +18,7 @@ import (
 
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 	"github.com/epio-go/epio/adapter/redis"
 )
 
@@ -127,71 +126,6 @@ type packet string
 func (p packet) Event() string { return string(p) }
 func (p packet) Args() []any   { return nil }
 
-// proxy is a TCP proxy that can be cut.
-type proxy struct {
-	t    *testing.T
-	to   string
-	addr string
-
-	mu    sync.Mutex
-	l     net.Listener // guarded by mu; nil while it is cut
-	conns []net.Conn   // guarded by mu
-}
-
-func newProxy(t *testing.T, to string) *proxy {
-	p := &proxy{t: t, to: to, addr: "127.0.0.1:0"}
-	p.restore()
-	t.Cleanup(p.cut)
-	return p
-}
-
-func (p *proxy) restore() {
-	p.t.Helper()
-	l, err := net.Listen("tcp", p.addr)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.mu.Lock()
-	p.l, p.addr = l, l.Addr().String()
-	p.mu.Unlock()
-	go func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", p.to)
-			if err != nil {
-				in.Close()
-				continue
-			}
-			p.mu.Lock()
-			if p.l != l {
-				in.Close()
-				out.Close()
-			}
-			p.conns = append(p.conns, in, out)
-			p.mu.Unlock()
-			go func() { _, _ = io.Copy(in, out); in.Close() }()
-			go func() { _, _ = io.Copy(out, in); out.Close() }()
-		}
-	}()
-}
-
-// cut breaks all connections and refuses new ones.
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.l != nil {
-		p.l.Close()
-		p.l = nil
-	}
-	for _, c := range p.conns {
-		c.Close()
-	}
-	p.conns = nil
-}
-
 // variants are the adapters that behave alike.
 func variants(rdb goredis.UniversalClient) map[string]adapter.Factory {
 	return map[string]adapter.Factory{
@@ -227,8 +161,8 @@ func TestRedisGoesAndComesBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			srv := startServer(t)
-			p := newProxy(t, srv.addr)
-			near := goredis.NewClient(&goredis.Options{Addr: p.addr})
+			p := clustertest.NewProxy(t, srv.addr)
+			near := goredis.NewClient(&goredis.Options{Addr: p.Addr()})
 			defer near.Close()
 			h1, h2 := &host{nsp: "/"}, &host{nsp: "/"}
 			a1 := open(t, variants(near)[name], h1)
@@ -263,9 +197,9 @@ func TestRedisGoesAndComesBack(t *testing.T) {
 					t.Errorf("%s: took %v", what, d)
 				}
 			}
-			p.cut()
+			p.Cut()
 			away("cut")
-			p.restore()
+			p.Restore()
 			flows(t, a1, h2, adapter.Opts{}, "restored")
 			flows(t, a2, h1, room, "restored")
 			wantServers(t, a1, a2)
@@ -304,9 +238,9 @@ func TestRedisComesLater(t *testing.T) {
 			t.Parallel()
 			srv := startServer(t)
 			other := &host{nsp: "/"}
-			p := newProxy(t, srv.addr)
-			p.cut()
-			rdb := goredis.NewClient(&goredis.Options{Addr: p.addr})
+			p := clustertest.NewProxy(t, srv.addr)
+			p.Cut()
+			rdb := goredis.NewClient(&goredis.Options{Addr: p.Addr()})
 			defer rdb.Close()
 			h := &host{nsp: "/"}
 			a := plainAdapter(variants(rdb)[name](h))
@@ -319,7 +253,7 @@ func TestRedisComesLater(t *testing.T) {
 			if err := a.Broadcast(packet("alone"), adapter.Opts{}); err != nil || s.count() != 1 {
 				t.Errorf("%v, %d delivered", err, s.count())
 			}
-			p.restore()
+			p.Restore()
 			b := open(t, variants(srv.client())[name], other)
 			connect(t, b, "far")
 			flows(t, b, h, adapter.Opts{}, "x")

@@ -13,6 +13,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/epio-go/epio/adapter"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 	"github.com/epio-go/epio/adapter/redis"
 )
 
@@ -23,7 +24,7 @@ func startCluster(t *testing.T) ([]*server, *goredis.ClusterClient) {
 	var addrs []string
 	for range 3 {
 		// Nodes also listen on the port 10,000 above, or on one that is named.
-		s := startServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", strconv.Itoa(freePort(t)))
+		s := startServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", strconv.Itoa(clustertest.Port(t)))
 		nodes, addrs = append(nodes, s), append(addrs, s.addr)
 	}
 	ctx := t.Context()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 )
 
 // server is a redis-server of the test's own, on loopback.
@@ -37,7 +38,7 @@ func startServer(t *testing.T, args ...string) *server {
 		}
 		t.Skipf("no redis-server, which Debian has in a package of this name: %v", err)
 	}
-	port := freePort(t)
+	port := clustertest.Port(t)
 	s := &server{t: t, addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
 	s.args = append([]string{
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--appendonly", "no",
@@ -46,16 +47,6 @@ func startServer(t *testing.T, args ...string) *server {
 	s.start()
 	t.Cleanup(s.kill)
 	return s
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func (s *server) start() {

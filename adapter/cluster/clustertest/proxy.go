@@ -1,41 +1,40 @@
 package clustertest
 
 import (
-	"io"
+	"fmt"
 	"net"
 	"sync"
 	"testing"
 )
 
-// Proxy is a TCP proxy on loopback that can be cut.
+// Proxy is a TCP proxy on loopback that can be cut or stand still.
 type Proxy struct {
-	t  testing.TB
-	to string
+	t        testing.TB
+	addr, to string
 
-	mu    sync.Mutex
-	addr  string       // guarded by mu
-	l     net.Listener // guarded by mu; nil while it is cut
-	conns []net.Conn   // guarded by mu
-	done  sync.WaitGroup
+	still sync.RWMutex // held for writing while nothing moves
+
+	mu     sync.Mutex
+	l      net.Listener // guarded by mu; nil while it is cut
+	conns  []net.Conn   // guarded by mu
+	frozen bool         // guarded by mu
+	done   sync.WaitGroup
 }
 
 // NewProxy returns a proxy for the address to, with an address of its own.
 func NewProxy(t testing.TB, to string) *Proxy {
-	p := &Proxy{t: t, to: to, addr: "127.0.0.1:0"}
+	p := &Proxy{t: t, to: to, addr: fmt.Sprint("127.0.0.1:", Port(t))}
 	p.Restore()
 	t.Cleanup(func() {
 		p.Cut()
+		p.Thaw()
 		p.done.Wait()
 	})
 	return p
 }
 
 // Addr returns where the proxy listens, also while it is cut.
-func (p *Proxy) Addr() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.addr
-}
+func (p *Proxy) Addr() string { return p.addr }
 
 // Restore lets connections through again.
 func (p *Proxy) Restore() {
@@ -46,7 +45,7 @@ func (p *Proxy) Restore() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.l, p.addr = l, l.Addr().String()
+	p.l = l
 	p.done.Go(func() { p.accept(l) })
 }
 
@@ -68,14 +67,47 @@ func (p *Proxy) accept(l net.Listener) {
 		}
 		p.conns = append(p.conns, in, out)
 		p.mu.Unlock()
-		p.done.Go(func() { pipe(in, out) })
-		p.done.Go(func() { pipe(out, in) })
+		p.done.Go(func() { p.move(in, out) })
+		p.done.Go(func() { p.move(out, in) })
 	}
 }
 
-func pipe(dst, src net.Conn) {
-	_, _ = io.Copy(dst, src)
-	_ = dst.Close()
+func (p *Proxy) move(to, from net.Conn) {
+	defer to.Close()
+	b := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(b)
+		p.still.RLock()
+		if n > 0 {
+			if _, failed := to.Write(b[:n]); failed != nil {
+				err = failed
+			}
+		}
+		p.still.RUnlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Freeze lets nothing through, but keeps all connections.
+func (p *Proxy) Freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.frozen {
+		p.frozen = true
+		p.still.Lock()
+	}
+}
+
+// Thaw lets everything through again.
+func (p *Proxy) Thaw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.frozen {
+		p.frozen = false
+		p.still.Unlock()
+	}
 }
 
 // Cut breaks all connections and refuses new ones.

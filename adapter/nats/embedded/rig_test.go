@@ -26,7 +26,7 @@ func startServer(t testing.TB, c embedded.Config) *embedded.Server {
 	return s
 }
 
-// startMesh starts n servers; each knows the first one only.
+// startMesh starts n servers; each knows the first one only, whose address it keeps when it is closed.
 func startMesh(t testing.TB, n int) []*embedded.Server {
 	t.Helper()
 	var all []*embedded.Server
@@ -34,6 +34,8 @@ func startMesh(t testing.TB, n int) []*embedded.Server {
 		c := embedded.Config{Listen: anyPort, Token: secret}
 		if len(all) > 0 {
 			c.Routes = []string{all[0].RouteAddr()}
+		} else {
+			c.Listen = fmt.Sprint("127.0.0.1:", clustertest.Port(t))
 		}
 		all = append(all, startServer(t, c))
 	}
