@@ -120,8 +120,9 @@ type conn struct {
 	stop chan struct{}    // closed by close
 	done sync.WaitGroup
 
-	mu      sync.RWMutex
-	drivers map[string]*driver // guarded by mu; by the base of their subjects
+	mu          sync.RWMutex
+	drivers     map[string]*driver // guarded by mu; by the base of their subjects
+	reconnected chan struct{}      // guarded by mu; closed when the connection is another one
 }
 
 func connect(o natsgo.Options) (*conn, error) {
@@ -129,8 +130,10 @@ func connect(o natsgo.Options) (*conn, error) {
 		in:      make(chan *natsgo.Msg, received),
 		stop:    make(chan struct{}),
 		drivers: make(map[string]*driver),
+
+		reconnected: make(chan struct{}),
 	}
-	lost, failed := o.DisconnectedErrCB, o.AsyncErrorCB
+	lost, failed, back := o.DisconnectedErrCB, o.AsyncErrorCB, o.ReconnectedCB
 	o.DisconnectedErrCB = func(nc *natsgo.Conn, err error) {
 		c.report("adapter: connection to NATS lost, and what others sent meanwhile", err)
 		if lost != nil {
@@ -142,6 +145,15 @@ func connect(o natsgo.Options) (*conn, error) {
 		c.report("adapter: trouble with NATS", err)
 		if failed != nil {
 			failed(nc, s, err)
+		}
+	}
+	o.ReconnectedCB = func(nc *natsgo.Conn) {
+		c.mu.Lock()
+		close(c.reconnected)
+		c.reconnected = make(chan struct{})
+		c.mu.Unlock()
+		if back != nil {
+			back(nc)
 		}
 	}
 	nc, err := o.Connect()
@@ -180,6 +192,13 @@ func (c *conn) close() {
 	c.nc.Close()
 	close(c.stop)
 	c.done.Wait()
+}
+
+// again returns a channel that is closed when the connection broke and stands again.
+func (c *conn) again() <-chan struct{} {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.reconnected
 }
 
 // report logs in the name of one of the namespaces.

@@ -34,8 +34,9 @@ const DefaultLogBytes = 256 << 20
 const (
 	// jetWait bounds one request to JetStream.
 	jetWait = 2 * time.Second
-	// fetchWait is how long one request for entries stands when there are none.
-	fetchWait = 2 * time.Second
+	// heartbeat is how often NATS says that a request for entries stands while there are none. Two that
+	// do not come end the request.
+	heartbeat = 1500 * time.Millisecond
 	// idleConsumer is after how much silence JetStream forgets a reader.
 	idleConsumer = 30 * time.Second
 	// firstPause and lastPause are between attempts.
@@ -205,12 +206,15 @@ func (l *log) open(ctx context.Context, c *conn) (jetstream.Stream, *jetstream.S
 
 func epochOf(i *jetstream.StreamInfo) uint64 { return uint64(i.Created.UnixNano()) }
 
-var errGap = errors.New("adapter/nats: entries of the log were lost on the way")
+var (
+	errGap         = errors.New("adapter/nats: entries of the log were lost on the way")
+	errReconnected = errors.New("adapter/nats: another connection than before")
+)
 
 // read reads from at on, which is where this server has got, until something is wrong:
 // then it is called again. It returns nil when there is no need to wait.
 func (l *log) read(ctx context.Context, d *driver, at *offset, begun chan<- error) error {
-	reconnects := d.conn.nc.Stats().Reconnects
+	again := d.conn.again()
 	s, info, err := l.open(ctx, d.conn)
 	if err != nil {
 		return err
@@ -230,43 +234,56 @@ func (l *log) read(ctx context.Context, d *driver, at *offset, begun chan<- erro
 	}
 	next := uint64(1)
 	for ctx.Err() == nil {
-		err := fetch(ctx, cons, fetchEntries, &next, func(m jetstream.Msg, seq uint64) bool {
+		err := fetch(ctx, cons, fetchEntries, &next, again, func(m jetstream.Msg, seq uint64) bool {
 			at.seq = seq
 			return d.in.wait(ctx, item{subject: m.Subject(), data: m.Data(), offset: at.String()})
 		})
+		if err == errReconnected {
+			return nil // the reader may be gone, and the stream another one
+		}
 		if err != nil {
 			return err
-		}
-		if d.conn.nc.Stats().Reconnects != reconnects {
-			return nil // the reader may be gone, and the stream another one
 		}
 	}
 	return nil
 }
 
 // fetch calls f with up to n entries, as they come, until it returns false, or there are
-// none for a while. next is the reader's count of them.
-func fetch(ctx context.Context, cons jetstream.Consumer, n int, next *uint64, f func(m jetstream.Msg, seq uint64) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, fetchWait)
+// none for half a minute. f may take its time. next is the reader's count of entries. A closed again ends the request, whose
+// answers nobody would get.
+func fetch(ctx context.Context, cons jetstream.Consumer, n int, next *uint64, again <-chan struct{}, f func(m jetstream.Msg, seq uint64) bool) error {
+	// Without ctx's deadline: by one the library decides how long NATS may take, and fails when its last answer is a moment late.
+	request, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	batch, err := cons.Fetch(n, jetstream.FetchContext(ctx))
+	defer context.AfterFunc(ctx, cancel)()
+	batch, err := cons.Fetch(n, jetstream.FetchContext(request), jetstream.FetchHeartbeat(heartbeat))
 	if err != nil {
 		return err
 	}
-	for m := range batch.Messages() {
-		meta, err := m.Metadata()
-		if err != nil {
-			return err
-		}
-		if meta.Sequence.Consumer != *next {
-			return errGap
-		}
-		*next++
-		if !f(m, meta.Sequence.Stream) {
-			return nil
+	for {
+		select {
+		case m, ok := <-batch.Messages():
+			if !ok {
+				if err := batch.Error(); err == nil || ctx.Err() == nil {
+					return err
+				}
+				return ctx.Err()
+			}
+			meta, err := m.Metadata()
+			if err != nil {
+				return err
+			}
+			if meta.Sequence.Consumer != *next {
+				return errGap
+			}
+			*next++
+			if !f(m, meta.Sequence.Stream) {
+				return nil
+			}
+		case <-again:
+			return errReconnected
 		}
 	}
-	return batch.Error()
 }
 
 // consumer makes a reader of what is behind a sequence.
@@ -370,7 +387,7 @@ func (l *log) replay(ctx context.Context, s jetstream.Stream, namespace string, 
 	more, next := true, uint64(1)
 	for left := cons.CachedInfo().NumPending; left > 0; {
 		got := next
-		err := fetch(ctx, cons, int(min(left, fetchEntries)), &next, func(e jetstream.Msg, seq uint64) bool {
+		err := fetch(ctx, cons, int(min(left, fetchEntries)), &next, nil, func(e jetstream.Msg, seq uint64) bool {
 			left--
 			m, _, err := decodeEntry(&ps, namespace, e.Data())
 			if errors.Is(err, errMissing) {

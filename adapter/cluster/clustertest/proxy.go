@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Proxy is a TCP proxy on loopback that can be cut or stand still.
@@ -13,6 +15,7 @@ type Proxy struct {
 	addr, to string
 
 	still sync.RWMutex // held for writing while nothing moves
+	delay atomic.Int64 // nanoseconds
 
 	mu     sync.Mutex
 	l      net.Listener // guarded by mu; nil while it is cut
@@ -77,6 +80,9 @@ func (p *Proxy) move(to, from net.Conn) {
 	b := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(b)
+		if d := p.delay.Load(); d > 0 {
+			time.Sleep(time.Duration(d)) // as the way would take
+		}
 		p.still.RLock()
 		if n > 0 {
 			if _, failed := to.Write(b[:n]); failed != nil {
@@ -89,6 +95,9 @@ func (p *Proxy) move(to, from net.Conn) {
 		}
 	}
 }
+
+// Delay makes everything take d longer, in each direction, and no more than 32 KiB pass in that time.
+func (p *Proxy) Delay(d time.Duration) { p.delay.Store(int64(d)) }
 
 // Freeze lets nothing through, but keeps all connections.
 func (p *Proxy) Freeze() {
