@@ -49,8 +49,8 @@ func (cl *cluster) admit(n int, id string, rooms ...string) *socket {
 		s.offset, s.since = offset, offset
 		cl.must(cl.servers[n].Index().Connect(&s.Member, nil))
 	})
-	if s.offset == "" || len(s.offset) > adapter.MaxOffset {
-		cl.t.Errorf("%s was admitted at offset %q", id, s.offset)
+	if s.since == "" || len(s.since) > adapter.MaxOffset {
+		cl.t.Errorf("%s was admitted at offset %q", id, s.since)
 	}
 	cl.sockets = append(cl.sockets, s)
 	return s

@@ -1,6 +1,7 @@
 package embedded_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -48,7 +49,10 @@ func TestEmitter(t *testing.T) {
 		"no log": {Prefix: "no-log", Log: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := factory(t, s, nats.Options{Prefix: o.Prefix, Rooms: o.Rooms})
+			// With the patience for what is large.
+			f := factory(t, s, nats.Options{Prefix: o.Prefix, Rooms: o.Rooms, HeartbeatTimeout: time.Minute})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
 			h1, h2 := &clustertest.Host{Name: "/chat"}, &clustertest.Host{Name: "/chat"}
 			a1, a2 := clustertest.Open(t, f, h1), clustertest.Open(t, f, h2)
 			clustertest.Connect(t, a1, strings.Repeat("1", 20), "r")
@@ -62,7 +66,7 @@ func TestEmitter(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e, ctx := all.Of("chat"), t.Context()
+			e := all.Of("chat")
 			// Large messages of several emitters at once go in parts.
 			var large sync.WaitGroup
 			for range 4 {
@@ -134,7 +138,8 @@ func TestEmitterAndLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := t.Context()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	if err := errors.Join(
 		e.Emit(ctx, "small", 1), e.Emit(ctx, "large", strings.Repeat("x", 3<<20)), e.Volatile().Emit(ctx, "volatile"), e.To("r").Emit(ctx, "end"),
 	); err != nil {

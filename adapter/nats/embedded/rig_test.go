@@ -15,6 +15,9 @@ const (
 	secret  = "secret-of-the-mesh"
 )
 
+// ownPort is an address that is there again for a server that comes back.
+func ownPort(t testing.TB) string { return fmt.Sprint("127.0.0.1:", clustertest.Port(t)) }
+
 // startServer starts a server, which is closed with the test.
 func startServer(t testing.TB, c embedded.Config) *embedded.Server {
 	t.Helper()
@@ -35,7 +38,7 @@ func startMesh(t testing.TB, n int) []*embedded.Server {
 		if len(all) > 0 {
 			c.Routes = []string{all[0].RouteAddr()}
 		} else {
-			c.Listen = fmt.Sprint("127.0.0.1:", clustertest.Port(t))
+			c.Listen = ownPort(t)
 		}
 		all = append(all, startServer(t, c))
 	}
