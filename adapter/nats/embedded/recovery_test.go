@@ -26,20 +26,27 @@ func logged(t *testing.T, s *embedded.Server, prefix string, mode nats.RoomMode,
 	var cs []*cluster.Adapter
 	for _, h := range hosts {
 		f := factory(t, s, nats.Options{Prefix: prefix, Rooms: mode, JetStream: &nats.JetStream{MaxBytes: 16 << 20}})
-		a := f(h).(*cluster.Logged)
-		if c != nil {
-			if err := a.EnableRecovery(h.(adapter.RecoveryHost), *c); err != nil {
-				t.Fatal(err)
-			}
-		}
-		t.Cleanup(func() { clustertest.Close(t, a.Adapter) })
-		if err := a.Init(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		a := openLogged(t, f, h, c)
 		as, cs = append(as, a), append(cs, a.Adapter)
 	}
 	clustertest.WantServers(t, cs...)
 	return as
+}
+
+// openLogged makes an adapter with a log and initializes it, with recovery if c is not nil. It is closed with the test.
+func openLogged(t *testing.T, f adapter.Factory, h adapter.Host, c *adapter.RecoveryConfig) *cluster.Logged {
+	t.Helper()
+	a := f(h).(*cluster.Logged)
+	if c != nil {
+		if err := a.EnableRecovery(h.(adapter.RecoveryHost), *c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { clustertest.Close(t, a.Adapter) })
+	if err := a.Init(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // The suite of recovery runs besides the others.
@@ -108,14 +115,7 @@ func TestLogOverSlowLink(t *testing.T) {
 	p.Delay(150 * time.Millisecond)
 	h := recoveryHost{&clustertest.Host{Name: "/"}, make(chan string, 1000)}
 	c := adapter.RecoveryConfig{MaxDisconnection: time.Minute, LogAge: 2 * time.Minute, LogPackets: 100, LogBytes: 8 << 20, Sessions: 10}
-	a := must(t, nats.Options{URL: p.Addr(), JetStream: &nats.JetStream{}})(h).(*cluster.Logged)
-	if err := a.EnableRecovery(h, c); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { clustertest.Close(t, a.Adapter) })
-	if err := a.Init(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	a := openLogged(t, must(t, nats.Options{URL: p.Addr(), JetStream: &nats.JetStream{}}), h, &c)
 	clustertest.Connect(t, a.Adapter, "one", "r")
 	send := func(name string) (offset string) {
 		t.Helper()
@@ -158,15 +158,8 @@ func TestLogIsLost(t *testing.T) {
 	srv := startServer(t, embedded.Config{Clients: ownPort(t), JetStream: dir})
 	f := must(t, nats.Options{URL: srv.ClientAddr(), JetStream: &nats.JetStream{}})
 	h := recoveryHost{&clustertest.Host{Name: "/"}, make(chan string, 1000)}
-	a := f(h).(*cluster.Logged)
 	c := adapter.RecoveryConfig{MaxDisconnection: time.Minute, LogAge: 2 * time.Minute, LogPackets: 100, LogBytes: 8 << 20, Sessions: 10}
-	if err := a.EnableRecovery(h, c); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { clustertest.Close(t, a.Adapter) })
-	if err := a.Init(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	a := openLogged(t, f, h, &c)
 	clustertest.Connect(t, a.Adapter, "one", "r")
 	t.Cleanup(func() {
 		if t.Failed() {
