@@ -229,14 +229,8 @@ func TestLogIsBounded(t *testing.T) {
 	srv := startServer(t, embedded.Config{Clients: anyPort, JetStream: t.TempDir()})
 	f := must(t, nats.Options{URL: srv.ClientAddr(), JetStream: &nats.JetStream{MaxBytes: most}})
 	h := recoveryHost{&clustertest.Host{Name: "/"}, make(chan string, packets)}
-	a := f(h).(*cluster.Logged)
-	if err := a.EnableRecovery(h, adapter.RecoveryConfig{MaxDisconnection: time.Minute, LogAge: 2 * time.Minute, LogPackets: 1000, LogBytes: 64 << 20, Sessions: 10}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { clustertest.Close(t, a.Adapter) })
-	if err := a.Init(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c := adapter.RecoveryConfig{MaxDisconnection: time.Minute, LogAge: 2 * time.Minute, LogPackets: 1000, LogBytes: 64 << 20, Sessions: 10}
+	a := openLogged(t, f, h, &c)
 	clustertest.Connect(t, a.Adapter, "one", "r")
 	var offsets []string
 	for i := range packets {
