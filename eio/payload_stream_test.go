@@ -6,15 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/epio-go/epio/codec"
+	"github.com/epio-go/epio/internal/alloctest"
 	"github.com/epio-go/epio/internal/coding"
 	"github.com/epio-go/epio/internal/invariants"
 	"github.com/epio-go/epio/pool"
@@ -216,17 +215,9 @@ func TestStreamMemory(t *testing.T) {
 		out.buf.Release()
 		p.Release()
 	}
-	// The least of several rounds: the collector may take the pooled compressor in between.
-	least := uint64(math.MaxUint64)
-	for range 10 {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		answer()
-		runtime.ReadMemStats(&after)
-		least = min(least, after.TotalAlloc-before.TotalAlloc)
-	}
-	if least > 64<<10 {
-		t.Errorf("an answer of 4 MiB allocates %d bytes", least)
+	const ceiling = 64 << 10
+	if n := alloctest.Bytes(ceiling, answer); n > ceiling {
+		t.Errorf("an answer of 4 MiB allocates %d bytes", n)
 	}
 	if atATime > 32<<10 {
 		t.Errorf("%d bytes are put together at a time", atATime)

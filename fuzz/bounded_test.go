@@ -1,9 +1,9 @@
 package fuzz
 
 import (
-	"runtime"
 	"testing"
 
+	"github.com/epio-go/epio/internal/alloctest"
 	"github.com/epio-go/epio/internal/invariants"
 )
 
@@ -16,25 +16,12 @@ var slack = func() int {
 	return 256 << 10
 }()
 
-// bounded runs f and fails the test if it allocates more than limit bytes and slack. Others
-// may allocate meanwhile, so it is the best of three that counts.
+// bounded runs f and fails the test if it allocates more than limit bytes and slack.
 func bounded(t *testing.T, limit int, f func()) {
 	t.Helper()
-	var least uint64
-	for try := range 3 {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		f()
-		runtime.ReadMemStats(&after)
-		n := after.TotalAlloc - before.TotalAlloc
-		if n <= uint64(limit+slack) {
-			return
-		}
-		if try == 0 || n < least {
-			least = n
-		}
+	if n := alloctest.Bytes(limit+slack, f); n > limit+slack {
+		t.Fatalf("%d bytes allocated, expected at most %d and %d", n, limit, slack)
 	}
-	t.Fatalf("%d bytes allocated, expected at most %d and %d", least, limit, slack)
 }
 
 func TestBounded(t *testing.T) {
