@@ -15,17 +15,18 @@ import (
 
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 	"github.com/epio-go/epio/adapter/postgres"
 )
 
 // two returns two servers that know each other, the second with a client.
-func two(t *testing.T, srv *server, o postgres.Options) (a1, a2 *cluster.Adapter, h1, h2 *host) {
+func two(t *testing.T, srv *server, o postgres.Options) (a1, a2 *cluster.Adapter, h1, h2 *clustertest.Host) {
 	t.Helper()
-	h1, h2 = &host{nsp: "/"}, &host{nsp: "/"}
-	a1 = open(t, postgres.New(srv.pool(""), o), h1)
-	a2 = open(t, postgres.New(srv.pool(""), o), h2)
-	connect(t, a2, "two")
-	wantServers(t, a1, a2)
+	h1, h2 = &clustertest.Host{Name: "/"}, &clustertest.Host{Name: "/"}
+	a1 = clustertest.Open(t, postgres.New(srv.pool(""), o), h1)
+	a2 = clustertest.Open(t, postgres.New(srv.pool(""), o), h2)
+	clustertest.Connect(t, a2, "two")
+	clustertest.WantServers(t, a1, a2)
 	return a1, a2, h1, h2
 }
 
@@ -33,20 +34,19 @@ func two(t *testing.T, srv *server, o postgres.Options) (a1, a2 *cluster.Adapter
 func TestSizes(t *testing.T) {
 	a1, _, _, h2 := two(t, startServer(t), withTable)
 	var want []string
+	sizes := []int{100_000, 3_000_000}
 	for n := 7850; n < 7910; n++ {
-		if err := a1.Broadcast(event("e", strings.Repeat("x", n)), adapter.Opts{}); err != nil {
+		sizes = append(sizes, n)
+	}
+	for _, n := range sizes {
+		text := strings.Repeat("x", n)
+		if err := a1.Broadcast(clustertest.Event("e", text), adapter.Opts{}); err != nil {
 			t.Fatal(err)
 		}
-		want = append(want, fmt.Sprintf("e[%d]", n))
+		want = append(want, fmt.Sprintf("e[%s]", clustertest.Brief([]byte(text))))
 	}
-	for _, n := range []int{100_000, 3_000_000} {
-		if err := a1.Broadcast(event("e", strings.Repeat("x", n)), adapter.Opts{}); err != nil {
-			t.Fatal(err)
-		}
-		want = append(want, fmt.Sprintf("e[%d]", n))
-	}
-	eventually(t, "all sizes arrive", func() bool { return len(h2.events()) == len(want) })
-	if got := h2.events(); !slices.Equal(got, want) {
+	clustertest.Eventually(t, "all sizes arrive", func() bool { return len(h2.Got()) == len(want) })
+	if got := h2.Got(); !slices.Equal(got, want) {
 		t.Errorf("got %v", got)
 	}
 }
@@ -55,12 +55,12 @@ func TestSizes(t *testing.T) {
 func TestOddText(t *testing.T) {
 	a1, _, _, h2 := two(t, startServer(t), withTable)
 	for _, v := range []any{"nul \x00", json.RawMessage("\"\xff\xfe not UTF-8\""), "😀 é \u2028 \\ ' \" $1"} {
-		if err := a1.Broadcast(event("e", v), adapter.Opts{}); err != nil {
+		if err := a1.Broadcast(clustertest.Event("e", v), adapter.Opts{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "all arrive", func() bool { return len(h2.events()) == 3 })
-	if got := h2.events(); got[0] != "e[nul \x00]" || got[2] != "e[😀 é \u2028 \\ ' \" $1]" {
+	clustertest.Eventually(t, "all arrive", func() bool { return len(h2.Got()) == 3 })
+	if got := h2.Got(); got[0] != "e[nul \x00]" || got[2] != "e[😀 é \u2028 \\ ' \" $1]" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -70,10 +70,10 @@ func TestOddText(t *testing.T) {
 func TestOrderUnderLoad(t *testing.T) {
 	srv := startServer(t)
 	a1, a2, _, h2 := two(t, srv, withTable)
-	h3 := &host{nsp: "/"}
-	a3 := open(t, postgres.New(srv.pool(""), withTable), h3)
-	connect(t, a3, "three")
-	wantServers(t, a1, a2, a3)
+	h3 := &clustertest.Host{Name: "/"}
+	a3 := clustertest.Open(t, postgres.New(srv.pool(""), withTable), h3)
+	clustertest.Connect(t, a3, "three")
+	clustertest.WantServers(t, a1, a2, a3)
 	const count = 1000
 	var senders sync.WaitGroup
 	for i, a := range []*cluster.Adapter{a1, a2} {
@@ -86,7 +86,7 @@ func TestOrderUnderLoad(t *testing.T) {
 				case 3:
 					arg = strings.Repeat("large", 3000)
 				}
-				if err := a.Broadcast(event("e", i, n, arg), adapter.Opts{}); err != nil {
+				if err := a.Broadcast(clustertest.Event("e", i, n, arg), adapter.Opts{}); err != nil {
 					t.Error(err)
 					return
 				}
@@ -94,11 +94,11 @@ func TestOrderUnderLoad(t *testing.T) {
 		})
 	}
 	senders.Wait()
-	check := func(h *host, want int) {
+	check := func(h *clustertest.Host, want int) {
 		t.Helper()
-		eventually(t, "all arrive", func() bool { return len(h.events()) == want })
+		clustertest.Eventually(t, "all arrive", func() bool { return len(h.Got()) == want })
 		next := [2]int{}
-		for _, e := range h.events() {
+		for _, e := range h.Got() {
 			var i, n int
 			if _, err := fmt.Sscanf(e, "e[%d %d ", &i, &n); err != nil {
 				t.Fatal(err)
@@ -115,25 +115,57 @@ func TestOrderUnderLoad(t *testing.T) {
 
 // Equal messages are different messages, though PostgreSQL would take them for one.
 func TestEqualMessages(t *testing.T) {
-	a1, _, _, h2 := two(t, startServer(t), withTable)
+	srv := startServer(t)
+	h2 := &clustertest.Host{Name: "/", Clients: 50}
+	a1 := clustertest.Open(t, postgres.New(srv.pool(""), withTable), &clustertest.Host{Name: "/"})
+	a2 := clustertest.Open(t, postgres.New(srv.pool(""), withTable), h2)
+	clustertest.Connect(t, a2, "two")
+	clustertest.WantServers(t, a1, a2)
 	for range 500 {
-		if err := a1.Broadcast(event("same"), adapter.Opts{}); err != nil {
+		if err := a1.Broadcast(clustertest.Event("same"), adapter.Opts{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "all arrive", func() bool { return len(h2.events()) >= 500 })
+	clustertest.Eventually(t, "all arrive", func() bool { return len(h2.Got()) >= 500 })
 	got := new(acks)
-	servers, err := a1.BroadcastWithAck(event("q"), adapter.Opts{Timeout: 10 * time.Second}, got)
+	servers, err := a1.BroadcastWithAck(clustertest.Event("q"), adapter.Opts{Timeout: 10 * time.Second}, got)
 	if err != nil || servers != 2 {
 		t.Fatal(servers, err)
 	}
-	eventually(t, "all clients' answers arrive", func() bool {
+	clustertest.Eventually(t, "all clients' answers arrive", func() bool {
 		counts, answers := got.result()
-		return slices.Equal(counts, []int{0, clientsHere}) && answers == clientsHere
+		return slices.Equal(counts, []int{0, h2.Clients}) && answers == h2.Clients
 	})
-	if n := len(h2.events()); n != 501 {
+	if n := len(h2.Got()); n != 501 {
 		t.Errorf("%d events", n)
 	}
+}
+
+// acks counts.
+type acks struct {
+	mu      sync.Mutex
+	counts  []int // guarded by mu
+	answers int   // guarded by mu
+}
+
+func (a *acks) Count(n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.counts = append(a.counts, n)
+}
+
+func (a *acks) Ack(string, any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.answers++
+}
+
+func (a *acks) Lost(int) {}
+
+func (a *acks) result() (counts []int, answers int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Sorted(slices.Values(a.counts)), a.answers
 }
 
 // Rows for clients of other servers are not fetched: here there are none to fetch.
@@ -151,15 +183,15 @@ func TestRowsForOthers(t *testing.T) {
 	for range 2 {
 		waitFor(t, conn, `"requestId":"req","clientCount":0`)
 	}
-	if h1.log()+h2.log() != "" {
-		t.Errorf("logged %q and %q", h1.log(), h2.log())
+	if h1.Log()+h2.Log() != "" {
+		t.Errorf("logged %q and %q", h1.Log(), h2.Log())
 	}
 	// With somebody in the room it is missed.
-	connect(t, a2, "more", "r")
+	clustertest.Connect(t, a2, "more", "r")
 	srv.exec(`SELECT pg_notify('socket.io#/', '{"uid":"u","type":3,"attachmentId":"99","opts":{"rooms":["r"],"except":[]}}')`)
-	eventually(t, "the row is missed", func() bool { return strings.Contains(h2.log(), "no row 99") })
-	if h1.log() != "" {
-		t.Errorf("logged %q", h1.log())
+	clustertest.Eventually(t, "the row is missed", func() bool { return strings.Contains(h2.Log(), "no row 99") })
+	if h1.Log() != "" {
+		t.Errorf("logged %q", h1.Log())
 	}
 }
 
@@ -169,14 +201,14 @@ func TestJoinedJustBefore(t *testing.T) {
 	room := adapter.Opts{Rooms: []string{"r"}}
 	for i := range 20 {
 		_ = a1.DelSockets(adapter.Opts{}, []string{"r"})
-		_ = a1.Broadcast(event("not", []byte("binary")), room)
+		_ = a1.Broadcast(clustertest.Event("not", []byte("binary")), room)
 		_ = a1.AddSockets(adapter.Opts{}, []string{"r"})
-		if err := a1.Broadcast(event("e", i, []byte("binary")), room); err != nil {
+		if err := a1.Broadcast(clustertest.Event("e", i, []byte("binary")), room); err != nil {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "all arrive", func() bool { return len(h2.events()) == 20 })
-	for i, e := range h2.events() {
+	clustertest.Eventually(t, "all arrive", func() bool { return len(h2.Got()) == 20 })
+	for i, e := range h2.Got() {
 		if !strings.HasPrefix(e, fmt.Sprintf("e[%d ", i)) {
 			t.Errorf("%d: %s", i, e)
 		}
@@ -187,7 +219,7 @@ func TestJoinedJustBefore(t *testing.T) {
 func TestNodeEmitter(t *testing.T) {
 	srv := startServer(t)
 	a1, _, h1, h2 := two(t, srv, withTable)
-	s := connect(t, a1, "one")
+	s := clustertest.Connect(t, a1, "one")
 	notify := func(text string) { srv.exec(`SELECT pg_notify('socket.io#/', $1)`, text) }
 	notify(`{"type":3,"data":{"packet":{"type":2,"data":["hi",1],"nsp":"/"},"opts":{"rooms":[],"flags":{},"except":[]}},"uid":"emitter"}`)
 	notify(`{"type":4,"data":{"opts":{"rooms":[],"except":[]},"rooms":["r"]},"uid":"emitter"}`)
@@ -202,55 +234,51 @@ func TestNodeEmitter(t *testing.T) {
 	}
 	srv.exec(`INSERT INTO socket_io_attachments (payload) VALUES ($1)`, row)
 	notify(fmt.Sprintf(`{"uid":"emitter","type":3,"attachmentId":"%d"}`, srv.count(`SELECT max(id) FROM socket_io_attachments`)))
-	for _, h := range []*host{h1, h2} {
-		eventually(t, "everything arrives", func() bool {
-			return h.has("hi[1]") && h.has("server ev[2]") && h.has("bin[[1]]")
+	for _, h := range []*clustertest.Host{h1, h2} {
+		clustertest.Eventually(t, "everything arrives", func() bool {
+			return h.Has("hi[1]") && h.Has("server ev[2]") && h.Has("bin[[1]]")
 		})
 	}
-	wantServers(t, a1, a1) // an emitter is not a server
+	clustertest.WantServers(t, a1, a1) // an emitter is not a server
 	notify(`{"type":6,"data":{"opts":{"rooms":["r"],"except":[]},"close":true},"uid":"emitter"}`)
-	eventually(t, "disconnected", func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.disconnected
-	})
+	clustertest.Eventually(t, "disconnected", s.Disconnected)
 }
 
 // A name that PostgreSQL would cut off is refused, and its namespace is served here.
 func TestChannelNames(t *testing.T) {
 	srv := startServer(t)
 	for _, nsp := range []string{"/" + strings.Repeat("x", 53), "/" + strings.Repeat("é", 27), "/a\x00b", "/\xff"} {
-		h := &host{nsp: nsp}
+		h := &clustertest.Host{Name: nsp}
 		a := postgres.New(srv.pool(""), withTable)(h).(*cluster.Adapter)
 		if err := a.Init(t.Context()); !errors.Is(err, postgres.ErrChannelName) {
 			t.Errorf("%q: %v", nsp, err)
 		}
-		s := connect(t, a, "one")
-		if err := a.Broadcast(event("e"), adapter.Opts{}); !errors.Is(err, postgres.ErrChannelName) || s.count() != 1 {
-			t.Errorf("%q: %v, %d delivered", nsp, err, s.count())
+		s := clustertest.Connect(t, a, "one")
+		if err := a.Broadcast(clustertest.Event("e"), adapter.Opts{}); !errors.Is(err, postgres.ErrChannelName) || s.Delivered() != 1 {
+			t.Errorf("%q: %v, %d delivered", nsp, err, s.Delivered())
 		}
-		if err := a.Broadcast(event("e"), adapter.Opts{Flags: adapter.Local}); err != nil || s.count() != 2 {
-			t.Errorf("%q: %v, %d delivered", nsp, err, s.count())
+		if err := a.Broadcast(clustertest.Event("e"), adapter.Opts{Flags: adapter.Local}); err != nil || s.Delivered() != 2 {
+			t.Errorf("%q: %v, %d delivered", nsp, err, s.Delivered())
 		}
 		if infos, err := a.FetchSockets(t.Context(), adapter.Opts{}); err != nil || len(infos) != 1 {
 			t.Errorf("%q: %v, %v", nsp, infos, err)
 		}
-		closeAdapter(t, a)
-		if h.log() != "" {
-			t.Errorf("%q: logged %q", nsp, h.log())
+		clustertest.Close(t, a)
+		if h.Log() != "" {
+			t.Errorf("%q: logged %q", nsp, h.Log())
 		}
 	}
 	// 63 bytes are allowed, and what differs in the last one is another namespace.
-	x, y := &host{nsp: "/" + strings.Repeat("x", 52)}, &host{nsp: "/" + strings.Repeat("x", 51) + "y"}
+	x, y := &clustertest.Host{Name: "/" + strings.Repeat("x", 52)}, &clustertest.Host{Name: "/" + strings.Repeat("x", 51) + "y"}
 	f, g := postgres.New(srv.pool(""), withTable), postgres.New(srv.pool(""), withTable)
-	ax, ay := open(t, f, x), open(t, f, y)
-	connect(t, ax, "x")
-	connect(t, ay, "y")
-	bx, by := open(t, g, &host{nsp: x.nsp}), open(t, g, &host{nsp: y.nsp})
-	flows(t, bx, x, "to x")
-	flows(t, by, y, "to y")
-	if slices.ContainsFunc(x.events(), func(s string) bool { return strings.HasPrefix(s, "to y") }) {
-		t.Errorf("x got %q", x.events())
+	ax, ay := clustertest.Open(t, f, x), clustertest.Open(t, f, y)
+	clustertest.Connect(t, ax, "x")
+	clustertest.Connect(t, ay, "y")
+	bx, by := clustertest.Open(t, g, &clustertest.Host{Name: x.Name}), clustertest.Open(t, g, &clustertest.Host{Name: y.Name})
+	clustertest.Flows(t, bx, x, adapter.Opts{}, "to x")
+	clustertest.Flows(t, by, y, adapter.Opts{}, "to y")
+	if slices.ContainsFunc(x.Got(), func(s string) bool { return strings.HasPrefix(s, "to y") }) {
+		t.Errorf("x got %q", x.Got())
 	}
 }
 
@@ -263,11 +291,11 @@ func TestCreateTable(t *testing.T) {
 		for range 8 {
 			pool := srv.pool("")
 			starts.Go(func() {
-				a := postgres.New(pool, postgres.Options{CreateTable: true, TableName: name})(&host{nsp: "/"})
+				a := postgres.New(pool, postgres.Options{CreateTable: true, TableName: name})(&clustertest.Host{Name: "/"})
 				if err := a.Init(t.Context()); err != nil {
 					t.Error(err)
 				}
-				closeAdapter(t, a.(*cluster.Adapter))
+				clustertest.Close(t, a.(*cluster.Adapter))
 				pool.Close()
 			})
 		}
@@ -281,18 +309,18 @@ func TestCreateTable(t *testing.T) {
 	srv.exec(`REVOKE CREATE ON SCHEMA public FROM PUBLIC`)
 	cc := srv.pool("").Config().ConnConfig
 	cc.User = "other"
-	h := &host{nsp: "/"}
+	h := &clustertest.Host{Name: "/"}
 	a := postgres.New(srv.pool(""), postgres.Options{CreateTable: true, Listen: cc})(h).(*cluster.Adapter)
 	if err := a.Init(t.Context()); err == nil || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("error %v", err)
 	}
-	connect(t, a, "one")
-	b := open(t, postgres.New(srv.pool(""), postgres.Options{}), &host{nsp: "/"})
-	flows(t, b, h, "x")
-	closeAdapter(t, a)
+	clustertest.Connect(t, a, "one")
+	b := clustertest.Open(t, postgres.New(srv.pool(""), postgres.Options{}), &clustertest.Host{Name: "/"})
+	clustertest.Flows(t, b, h, adapter.Opts{}, "x")
+	clustertest.Close(t, a)
 	// Unless the table is there.
 	srv.exec(`CREATE TABLE socket_io_attachments (id bigserial UNIQUE, created_at timestamptz DEFAULT now(), payload bytea)`)
-	open(t, postgres.New(srv.pool(""), postgres.Options{CreateTable: true, Listen: cc}), &host{nsp: "/"})
+	clustertest.Open(t, postgres.New(srv.pool(""), postgres.Options{CreateTable: true, Listen: cc}), &clustertest.Host{Name: "/"})
 }
 
 // Old rows are deleted, and others stay.
@@ -300,17 +328,17 @@ func TestCleanUp(t *testing.T) {
 	srv := startServer(t)
 	o := withTable
 	o.CleanupInterval = -1
-	h := &host{nsp: "/"}
-	open(t, postgres.New(srv.pool(""), o), &host{nsp: "/"})
+	h := &clustertest.Host{Name: "/"}
+	clustertest.Open(t, postgres.New(srv.pool(""), o), &clustertest.Host{Name: "/"})
 	srv.exec(`INSERT INTO socket_io_attachments (created_at, payload) VALUES (now() - interval '1 hour', ''), (now() + interval '1 hour', '')`)
 	o.CleanupInterval = 50 * time.Millisecond
-	open(t, postgres.New(srv.pool(""), o), h)
-	eventually(t, "the old row is deleted", func() bool { return srv.count(`SELECT count(*) FROM socket_io_attachments`) == 1 })
+	clustertest.Open(t, postgres.New(srv.pool(""), o), h)
+	clustertest.Eventually(t, "the old row is deleted", func() bool { return srv.count(`SELECT count(*) FROM socket_io_attachments`) == 1 })
 	if n := srv.count(`SELECT count(*) FROM socket_io_attachments WHERE created_at > now()`); n != 1 {
 		t.Error("the other row was deleted")
 	}
 	srv.exec(`DROP TABLE socket_io_attachments`)
-	eventually(t, "trouble is reported", func() bool { return strings.Contains(h.log(), "old attachments not deleted") })
+	clustertest.Eventually(t, "trouble is reported", func() bool { return strings.Contains(h.Log(), "old attachments not deleted") })
 }
 
 // Two servers of one process may share a factory, and the connection that listens.
@@ -320,23 +348,23 @@ func TestSharedFactory(t *testing.T) {
 	o.Listen = srv.pool("").Config().ConnConfig
 	o.Listen.RuntimeParams["log_statement"] = "all"
 	f := postgres.New(srv.pool(""), o)
-	h1, h2 := &host{nsp: "/"}, &host{nsp: "/"}
-	a1, a2 := open(t, f, h1), open(t, f, h2)
-	connect(t, a1, "one")
-	connect(t, a2, "two")
-	wantServers(t, a1, a2)
-	flows(t, a1, h2, "x")
-	flows(t, a2, h1, "y", []byte{1})
-	closeAdapter(t, a1)
-	wantServers(t, a2)
-	a3 := open(t, f, h1)
-	connect(t, a3, "three")
-	wantServers(t, a2, a3)
-	flows(t, a2, h1, "z")
+	h1, h2 := &clustertest.Host{Name: "/"}, &clustertest.Host{Name: "/"}
+	a1, a2 := clustertest.Open(t, f, h1), clustertest.Open(t, f, h2)
+	clustertest.Connect(t, a1, "one")
+	clustertest.Connect(t, a2, "two")
+	clustertest.WantServers(t, a1, a2)
+	clustertest.Flows(t, a1, h2, adapter.Opts{}, "x")
+	clustertest.Flows(t, a2, h1, adapter.Opts{}, "y", []byte{1})
+	clustertest.Close(t, a1)
+	clustertest.WantServers(t, a2)
+	a3 := clustertest.Open(t, f, h1)
+	clustertest.Connect(t, a3, "three")
+	clustertest.WantServers(t, a2, a3)
+	clustertest.Flows(t, a2, h1, adapter.Opts{}, "z")
 	// What nobody listens to any more is left.
-	chat := open(t, f, &host{nsp: "/chat"})
-	closeAdapter(t, chat)
-	eventually(t, "unlistened", func() bool { return strings.Contains(srv.log(), `UNLISTEN "socket.io#/chat"`) })
+	chat := clustertest.Open(t, f, &clustertest.Host{Name: "/chat"})
+	clustertest.Close(t, chat)
+	clustertest.Eventually(t, "unlistened", func() bool { return strings.Contains(srv.log(), `UNLISTEN "socket.io#/chat"`) })
 	if log := srv.log(); strings.Contains(log, `UNLISTEN "socket.io#/";`) || strings.Count(log, `: LISTEN "socket.io#/";`) != 1 {
 		t.Errorf("logged %s", log)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/adapter/adaptertest"
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 	"github.com/epio-go/epio/adapter/postgres"
 )
 
@@ -40,10 +41,10 @@ func TestContract(t *testing.T) {
 					var as []adapter.Adapter
 					var cs []*cluster.Adapter
 					for _, h := range hosts {
-						a := open(t, postgres.New(pool, o), h)
+						a := clustertest.Open(t, postgres.New(pool, o), h)
 						as, cs = append(as, a), append(cs, a)
 					}
-					wantServers(t, cs...)
+					clustertest.WantServers(t, cs...)
 					return as
 				},
 			})

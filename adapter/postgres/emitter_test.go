@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 	"github.com/epio-go/epio/adapter/emitter"
 	"github.com/epio-go/epio/adapter/postgres"
 )
@@ -19,7 +20,7 @@ func TestEmitter(t *testing.T) {
 	srv := startServer(t)
 	o := postgres.Options{ChannelPrefix: "my", CreateTable: true}
 	a1, a2, h1, h2 := two(t, srv, o)
-	one := connect(t, a1, "one")
+	one := clustertest.Connect(t, a1, "one")
 	e := postgres.NewEmitter(srv.pool(srv.addr), o)
 	ctx := t.Context()
 	for _, err := range []error{
@@ -35,11 +36,11 @@ func TestEmitter(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, h := range []*host{h1, h2} {
-		eventually(t, "the last event", func() bool { return h.has("last[]") })
-		eventually(t, "the event for servers", func() bool { return h.has("server ev[map[n:1]]") })
+	for _, h := range []*clustertest.Host{h1, h2} {
+		clustertest.Eventually(t, "the last event", func() bool { return h.Has("last[]") })
+		clustertest.Eventually(t, "the event for servers", func() bool { return h.Has("server ev[map[n:1]]") })
 		want := []string{"small[1 é]", "binary[[1 2]]", "large[8000]", "last[]"}
-		got := slices.DeleteFunc(h.events(), func(e string) bool { return strings.HasPrefix(e, "server ") })
+		got := slices.DeleteFunc(h.Got(), func(e string) bool { return strings.HasPrefix(e, "server ") })
 		if strings.Join(got, ",") != strings.Join(want, ",") {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -51,14 +52,10 @@ func TestEmitter(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the end", func() bool { return h2.has("end[]") })
-	eventually(t, "disconnected", func() bool {
-		one.mu.Lock()
-		defer one.mu.Unlock()
-		return one.disconnected
-	})
-	if h2.has("reached[]") || !h1.has("reached[]") || h1.has("missed[]") {
-		t.Errorf("got %q and %q", h1.events(), h2.events())
+	clustertest.Eventually(t, "the end", func() bool { return h2.Has("end[]") })
+	clustertest.Eventually(t, "disconnected", one.Disconnected)
+	if h2.Has("reached[]") || !h1.Has("reached[]") || h1.Has("missed[]") {
+		t.Errorf("got %q and %q", h1.Got(), h2.Got())
 	}
 	for _, a := range []*cluster.Adapter{a1, a2} {
 		if n, err := a.ServerCount(ctx); n != 2 || err != nil {

@@ -21,23 +21,6 @@ import (
 	"github.com/epio-go/epio/adapter/postgres"
 )
 
-// flows sends from one to the other until something arrives: whatever was lost before,
-// everything is in place again.
-func flows(t *testing.T, from *cluster.Adapter, to *host, name string, args ...any) {
-	t.Helper()
-	n := 0
-	eventually(t, "broadcasts flow: "+name, func() bool {
-		n++
-		// While the queue waits it fills up, so not each of these is new.
-		if n%50 == 1 {
-			if err := from.Broadcast(event(fmt.Sprint(name, n), args...), adapter.Opts{}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return slices.ContainsFunc(to.events(), func(s string) bool { return strings.HasPrefix(s, name) })
-	})
-}
-
 // A connection that breaks, a PostgreSQL that is restarted, and one that stands still:
 // sockets here are served all the time, requests end, and afterwards everything is as it
 // was.
@@ -45,50 +28,33 @@ func TestPostgresGoesAndComesBack(t *testing.T) {
 	t.Parallel()
 	srv := startServer(t)
 	p := clustertest.NewProxy(t, srv.addr)
-	h1, h2 := &host{nsp: "/"}, &host{nsp: "/"}
+	h1, h2 := &clustertest.Host{Name: "/"}, &clustertest.Host{Name: "/"}
 	o := withTable
 	o.RequestsTimeout = 2 * time.Second
-	a1 := open(t, postgres.New(srv.pool(p.Addr()), o), h1)
-	a2 := open(t, postgres.New(srv.pool(""), o), h2)
-	s := connect(t, a1, "one")
-	connect(t, a2, "two")
-	wantServers(t, a1, a2)
-	flows(t, a1, h2, "first", []byte("binary"))
-	flows(t, a2, h1, "first", []byte("binary"))
+	a1 := clustertest.Open(t, postgres.New(srv.pool(p.Addr()), o), h1)
+	a2 := clustertest.Open(t, postgres.New(srv.pool(""), o), h2)
+	s := clustertest.Connect(t, a1, "one")
+	clustertest.Connect(t, a2, "two")
+	clustertest.WantServers(t, a1, a2)
+	clustertest.Flows(t, a1, h2, adapter.Opts{}, "first", []byte("binary"))
+	clustertest.Flows(t, a2, h1, adapter.Opts{}, "first", []byte("binary"))
 
 	away := func(what string) {
 		t.Helper()
-		n := s.count()
-		start := time.Now()
-		for i := range 10 {
-			if err := a1.Broadcast(event(fmt.Sprint("away", i)), adapter.Opts{}); err != nil {
-				t.Errorf("%s: %v", what, err)
-			}
-		}
-		if s.count() != n+10 {
-			t.Errorf("%s: %d of 10 delivered here", what, s.count()-n)
-		}
-		if d := time.Since(start); d > time.Second {
-			t.Errorf("%s: delivered after %v", what, d)
-		}
-		infos, err := a1.FetchSockets(t.Context(), adapter.Opts{})
-		if !errors.Is(err, cluster.ErrTimeout) || len(infos) != 1 {
-			t.Errorf("%s: fetched %v, %v", what, infos, err)
+		if err := clustertest.Away(t, a1, s, what); !errors.Is(err, cluster.ErrTimeout) {
+			t.Errorf("%s: sockets were fetched, %v", what, err)
 		}
 		if got, err := a1.ServerSideCall(t.Context(), "ev", nil); !errors.Is(err, cluster.ErrTimeout) || len(got) != 0 {
 			t.Errorf("%s: answers %v, %v", what, got, err)
 		}
-		if d := time.Since(start); d > 10*time.Second {
-			t.Errorf("%s: took %v", what, d)
-		}
 	}
 	back := func(what string) {
 		t.Helper()
-		flows(t, a1, h2, what)
-		flows(t, a2, h1, what)
-		flows(t, a1, h2, what+" binary", []byte("binary"))
-		flows(t, a2, h1, what+" binary", []byte("binary"))
-		wantServers(t, a1, a2)
+		clustertest.Flows(t, a1, h2, adapter.Opts{}, what)
+		clustertest.Flows(t, a2, h1, adapter.Opts{}, what)
+		clustertest.Flows(t, a1, h2, adapter.Opts{}, what+" binary", []byte("binary"))
+		clustertest.Flows(t, a2, h1, adapter.Opts{}, what+" binary", []byte("binary"))
+		clustertest.WantServers(t, a1, a2)
 		infos, err := a1.FetchSockets(t.Context(), adapter.Opts{})
 		if err != nil || len(infos) != 2 {
 			t.Errorf("%s: fetched %v, %v", what, infos, err)
@@ -109,8 +75,8 @@ func TestPostgresGoesAndComesBack(t *testing.T) {
 	p.Thaw()
 	back("thawed")
 
-	if !strings.Contains(h1.log(), "connection to postgres lost") {
-		t.Errorf("logged %q", h1.log())
+	if !strings.Contains(h1.Log(), "connection to postgres lost") {
+		t.Errorf("logged %q", h1.Log())
 	}
 }
 
@@ -123,11 +89,11 @@ func TestMissedStart(t *testing.T) {
 	t.Parallel()
 	srv := startServer(t)
 	p := clustertest.NewProxy(t, srv.addr)
-	a := open(t, postgres.New(srv.pool(p.Addr()), noHeartbeats), &host{nsp: "/"})
+	a := clustertest.Open(t, postgres.New(srv.pool(p.Addr()), noHeartbeats), &clustertest.Host{Name: "/"})
 	p.Cut()
-	b := open(t, postgres.New(srv.pool(""), noHeartbeats), &host{nsp: "/"})
+	b := clustertest.Open(t, postgres.New(srv.pool(""), noHeartbeats), &clustertest.Host{Name: "/"})
 	p.Restore()
-	wantServers(t, a, b)
+	clustertest.WantServers(t, a, b)
 }
 
 // A connection on which nothing is heard any more, although it is not closed, is made
@@ -136,27 +102,27 @@ func TestConnectionFallsSilent(t *testing.T) {
 	t.Parallel()
 	srv := startServer(t)
 	p := clustertest.NewProxy(t, srv.addr)
-	h := &host{nsp: "/"}
-	a := open(t, postgres.New(srv.pool(p.Addr()), withTable), h)
-	connect(t, a, "one")
-	b := open(t, postgres.New(srv.pool(""), withTable), &host{nsp: "/"})
-	flows(t, b, h, "first")
+	h := &clustertest.Host{Name: "/"}
+	a := clustertest.Open(t, postgres.New(srv.pool(p.Addr()), withTable), h)
+	clustertest.Connect(t, a, "one")
+	b := clustertest.Open(t, postgres.New(srv.pool(""), withTable), &clustertest.Host{Name: "/"})
+	clustertest.Flows(t, b, h, adapter.Opts{}, "first")
 	p.Freeze()
-	eventually(t, "it is noticed", func() bool { return strings.Contains(h.log(), "connection to postgres lost") })
+	clustertest.Eventually(t, "it is noticed", func() bool { return strings.Contains(h.Log(), "connection to postgres lost") })
 	p.Thaw()
-	flows(t, b, h, "second")
+	clustertest.Flows(t, b, h, adapter.Opts{}, "second")
 }
 
 // Sessions that are terminated are made again, also while much is sent. Nothing of what
 // was not on its way comes twice or in another order.
 func TestBackendsTerminated(t *testing.T) {
 	srv := startServer(t)
-	h1, h2 := &host{nsp: "/"}, &host{nsp: "/"}
-	a1 := open(t, postgres.New(srv.pool(""), withTable), h1)
-	a2 := open(t, postgres.New(srv.pool(""), withTable), h2)
-	connect(t, a1, "one")
-	connect(t, a2, "two")
-	wantServers(t, a1, a2)
+	h1, h2 := &clustertest.Host{Name: "/"}, &clustertest.Host{Name: "/"}
+	a1 := clustertest.Open(t, postgres.New(srv.pool(""), withTable), h1)
+	a2 := clustertest.Open(t, postgres.New(srv.pool(""), withTable), h2)
+	clustertest.Connect(t, a1, "one")
+	clustertest.Connect(t, a2, "two")
+	clustertest.WantServers(t, a1, a2)
 	for i := range 400 {
 		if i%100 == 50 {
 			srv.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'`)
@@ -165,14 +131,14 @@ func TestBackendsTerminated(t *testing.T) {
 		if i%3 == 0 {
 			arg = []byte("binary")
 		}
-		if err := a1.Broadcast(event("e", i, arg), adapter.Opts{}); err != nil {
+		if err := a1.Broadcast(clustertest.Event("e", i, arg), adapter.Opts{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	flows(t, a1, h2, "after")
-	flows(t, a2, h1, "after")
+	clustertest.Flows(t, a1, h2, adapter.Opts{}, "after")
+	clustertest.Flows(t, a2, h1, adapter.Opts{}, "after")
 	last := -1
-	for _, e := range h2.events() {
+	for _, e := range h2.Got() {
 		var n int
 		if _, err := fmt.Sscanf(e, "e[%d ", &n); err != nil {
 			continue
@@ -182,8 +148,8 @@ func TestBackendsTerminated(t *testing.T) {
 		}
 		last = n
 	}
-	if !strings.Contains(h2.log(), "connection to postgres lost") {
-		t.Errorf("logged %q", h2.log())
+	if !strings.Contains(h2.Log(), "connection to postgres lost") {
+		t.Errorf("logged %q", h2.Log())
 	}
 }
 
@@ -193,7 +159,7 @@ func TestPostgresComesLater(t *testing.T) {
 	srv := startServer(t)
 	p := clustertest.NewProxy(t, srv.addr)
 	p.Cut()
-	h, other := &host{nsp: "/"}, &host{nsp: "/"}
+	h, other := &clustertest.Host{Name: "/"}, &clustertest.Host{Name: "/"}
 	o := noHeartbeats
 	o.PublishTimeout = 100 * time.Millisecond
 	a := postgres.New(srv.pool(p.Addr()), o)(h).(*cluster.Adapter)
@@ -202,19 +168,19 @@ func TestPostgresComesLater(t *testing.T) {
 	if err := a.Init(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v without PostgreSQL", err)
 	}
-	s := connect(t, a, "near")
-	if err := a.Broadcast(event("alone"), adapter.Opts{}); err != nil || s.count() != 1 {
-		t.Errorf("%v, %d delivered", err, s.count())
+	s := clustertest.Connect(t, a, "near")
+	if err := a.Broadcast(clustertest.Event("alone"), adapter.Opts{}); err != nil || s.Delivered() != 1 {
+		t.Errorf("%v, %d delivered", err, s.Delivered())
 	}
-	b := open(t, postgres.New(srv.pool(""), noHeartbeats), other)
-	connect(t, b, "far")
-	eventually(t, "what was sent in vain is given up", func() bool { return strings.Contains(h.log(), "lost") })
+	b := clustertest.Open(t, postgres.New(srv.pool(""), noHeartbeats), other)
+	clustertest.Connect(t, b, "far")
+	clustertest.Eventually(t, "what was sent in vain is given up", func() bool { return strings.Contains(h.Log(), "lost") })
 	p.Restore()
-	wantServers(t, a, b)
-	flows(t, b, h, "x")
-	flows(t, a, other, "y")
-	closeAdapter(t, a)
-	wantServers(t, b)
+	clustertest.WantServers(t, a, b)
+	clustertest.Flows(t, b, h, adapter.Opts{}, "x")
+	clustertest.Flows(t, a, other, adapter.Opts{}, "y")
+	clustertest.Close(t, a)
+	clustertest.WantServers(t, b)
 }
 
 // A process that is killed is forgotten when it has been silent for long enough, and
@@ -224,8 +190,8 @@ func TestServersEnd(t *testing.T) {
 	srv := startServer(t)
 	o := withTable
 	o.HeartbeatInterval, o.HeartbeatTimeout = 200*time.Millisecond, time.Second
-	h := &host{nsp: "/"}
-	a := open(t, postgres.New(srv.pool(""), o), h)
+	h := &clustertest.Host{Name: "/"}
+	a := clustertest.Open(t, postgres.New(srv.pool(""), o), h)
 	for _, sig := range []os.Signal{os.Kill, os.Interrupt} {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), "TEST_NODE_DSN="+srv.dsn(""))
@@ -233,7 +199,7 @@ func TestServersEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = cmd.Process.Kill() }) // it is dead already unless the test failed
-		eventually(t, "the process is counted", func() bool {
+		clustertest.Eventually(t, "the process is counted", func() bool {
 			n, _ := a.ServerCount(t.Context())
 			return n == 2
 		})
@@ -247,10 +213,10 @@ func TestServersEnd(t *testing.T) {
 		if len(answers) != 0 || err != nil {
 			t.Errorf("%v: answers %v, %v", sig, answers, err)
 		}
-		wantServers(t, a)
+		clustertest.WantServers(t, a)
 	}
-	if n := strings.Count(h.log(), "server is silent"); n != 1 {
-		t.Errorf("%d servers fell silent, want one: logged %q", n, h.log())
+	if n := strings.Count(h.Log(), "server is silent"); n != 1 {
+		t.Errorf("%d servers fell silent, want one: logged %q", n, h.Log())
 	}
 }
 
@@ -260,7 +226,7 @@ func runNode(dsn string) {
 	if err != nil {
 		panic(err)
 	}
-	a := postgres.New(pool, postgres.Options{HeartbeatInterval: 200 * time.Millisecond})(&host{nsp: "/"})
+	a := postgres.New(pool, postgres.Options{HeartbeatInterval: 200 * time.Millisecond})(&clustertest.Host{Name: "/"})
 	if err := a.Init(context.Background()); err != nil {
 		panic(err)
 	}
@@ -275,11 +241,11 @@ func runNode(dsn string) {
 // Rubbish on the channel is logged and ignored, and nobody is disconnected by it.
 func TestMalformedNotifications(t *testing.T) {
 	srv := startServer(t)
-	h, other := &host{nsp: "/"}, &host{nsp: "/"}
-	a := open(t, postgres.New(srv.pool(""), withTable), h)
-	b := open(t, postgres.New(srv.pool(""), withTable), other)
-	s := connect(t, a, "one", "r")
-	wantServers(t, a, b)
+	h, other := &clustertest.Host{Name: "/"}, &clustertest.Host{Name: "/"}
+	a := clustertest.Open(t, postgres.New(srv.pool(""), withTable), h)
+	b := clustertest.Open(t, postgres.New(srv.pool(""), withTable), other)
+	s := clustertest.Connect(t, a, "one", "r")
+	clustertest.WantServers(t, a, b)
 	row := func(payload string) string {
 		srv.exec(`INSERT INTO socket_io_attachments (payload) VALUES ($1)`, []byte(payload))
 		return fmt.Sprint(srv.count(`SELECT max(id) FROM socket_io_attachments`))
@@ -304,16 +270,14 @@ func TestMalformedNotifications(t *testing.T) {
 	} {
 		srv.exec(`SELECT pg_notify('socket.io#/', $1)`, p)
 	}
-	flows(t, b, h, "after")
-	flows(t, b, h, "binary after", []byte{1})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.disconnected {
+	clustertest.Flows(t, b, h, adapter.Opts{}, "after")
+	clustertest.Flows(t, b, h, adapter.Opts{}, "binary after", []byte{1})
+	if s.Disconnected() {
 		t.Error("disconnected")
 	}
 	for _, want := range []string{"malformed message ignored", "lost with its attachment"} {
-		if !strings.Contains(h.log(), want) {
-			t.Errorf("not logged: %s, in %q", want, h.log())
+		if !strings.Contains(h.Log(), want) {
+			t.Errorf("not logged: %s, in %q", want, h.Log())
 		}
 	}
 }
@@ -323,17 +287,17 @@ func TestMalformedNotifications(t *testing.T) {
 func TestWithoutTable(t *testing.T) {
 	t.Parallel()
 	srv := startServer(t)
-	h1, h2 := &host{nsp: "/"}, &host{nsp: "/"}
+	h1, h2 := &clustertest.Host{Name: "/"}, &clustertest.Host{Name: "/"}
 	f := func() adapter.Factory { return postgres.New(srv.pool(""), postgres.Options{}) }
-	a1, a2 := open(t, f(), h1), open(t, f(), h2)
-	connect(t, a2, "two")
-	wantServers(t, a1, a2)
+	a1, a2 := clustertest.Open(t, f(), h1), clustertest.Open(t, f(), h2)
+	clustertest.Connect(t, a2, "two")
+	clustertest.WantServers(t, a1, a2)
 	for i := range 20 {
 		arg := any("text")
 		if i%4 == 3 {
 			arg = []byte("binary")
 		}
-		if err := a1.Broadcast(event("e", i, arg), adapter.Opts{}); err != nil {
+		if err := a1.Broadcast(clustertest.Event("e", i, arg), adapter.Opts{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -343,10 +307,10 @@ func TestWithoutTable(t *testing.T) {
 			want = append(want, fmt.Sprintf("e[%d text]", i))
 		}
 	}
-	eventually(t, "what fits is delivered", func() bool { return slices.Equal(h2.events(), want) })
+	clustertest.Eventually(t, "what fits is delivered", func() bool { return slices.Equal(h2.Got(), want) })
 	// The sender is told by then, and logs it at its leisure.
-	eventually(t, "the rest is in the log", func() bool {
-		log := h1.log()
+	clustertest.Eventually(t, "the rest is in the log", func() bool {
+		log := h1.Log()
 		return strings.Contains(log, "messages to other servers lost") && strings.Contains(log, "socket_io_attachments")
 	})
 }
@@ -364,21 +328,21 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	for range 3 {
 		var as []*cluster.Adapter
 		for i := range 10 {
-			as = append(as, f(&host{nsp: fmt.Sprint("/", i)}).(*cluster.Adapter))
+			as = append(as, f(&clustertest.Host{Name: fmt.Sprint("/", i)}).(*cluster.Adapter))
 			if err := as[i].Init(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
 		// The pool makes connections in the background.
-		eventually(t, "one connection besides the pool's", func() bool {
+		clustertest.Eventually(t, "one connection besides the pool's", func() bool {
 			return sessions()-int(pool.Stat().TotalConns()) == 1
 		})
 		for _, a := range as {
-			closeAdapter(t, a)
+			clustertest.Close(t, a)
 		}
 	}
 	pool.Reset()
-	eventually(t, "all connections and goroutines gone", func() bool {
+	clustertest.Eventually(t, "all connections and goroutines gone", func() bool {
 		return sessions() == 0 && runtime.NumGoroutine() <= goroutines
 	})
 }

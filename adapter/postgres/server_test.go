@@ -18,8 +18,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/epio-go/epio/adapter"
-	"github.com/epio-go/epio/adapter/cluster"
 	"github.com/epio-go/epio/adapter/cluster/clustertest"
 	"github.com/epio-go/epio/adapter/postgres"
 )
@@ -178,7 +176,7 @@ func (s *server) start() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	eventually(s.t, "postgres answers", func() bool {
+	clustertest.Eventually(s.t, "postgres answers", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		conn, err := pgx.Connect(ctx, s.dsn(""))
@@ -273,51 +271,5 @@ func (s *server) connect() *pgx.Conn {
 	return conn
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	timeout := time.NewTimer(20 * time.Second)
-	defer timeout.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-timeout.C:
-			t.Fatalf("in vain: %s", what)
-		}
-	}
-}
-
 // withTable are options for a server whose table does not exist yet.
 var withTable = postgres.Options{CreateTable: true}
-
-// open initializes an adapter.
-func open(t *testing.T, f adapter.Factory, h adapter.Host) *cluster.Adapter {
-	t.Helper()
-	a := f(h).(*cluster.Adapter)
-	if err := a.Init(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { closeAdapter(t, a) })
-	return a
-}
-
-func closeAdapter(t *testing.T, a *cluster.Adapter) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := a.Close(ctx); err != nil {
-		t.Error(err)
-	}
-}
-
-// wantServers waits until all adapters count all.
-func wantServers(t *testing.T, as ...*cluster.Adapter) {
-	t.Helper()
-	for i, a := range as {
-		eventually(t, fmt.Sprintf("server %d counts %d", i, len(as)), func() bool {
-			n, err := a.ServerCount(t.Context())
-			return err == nil && n == len(as)
-		})
-	}
-}

@@ -9,6 +9,7 @@ import (
 	"github.com/epio-go/epio/adapter"
 	"github.com/epio-go/epio/adapter/adaptertest"
 	"github.com/epio-go/epio/adapter/cluster"
+	"github.com/epio-go/epio/adapter/cluster/clustertest"
 	"github.com/epio-go/epio/adapter/redis"
 )
 
@@ -34,7 +35,7 @@ func runContract(t *testing.T, rdb goredis.UniversalClient, factory func(prefix 
 				a := open(t, factory(prefix), h)
 				as, cs = append(as, a), append(cs, a)
 			}
-			wantServers(t, cs...)
+			clustertest.WantServers(t, cs...)
 			return as
 		},
 	})
@@ -86,7 +87,7 @@ func streams(t *testing.T, rdb goredis.UniversalClient, o redis.StreamsOptions, 
 		initialize(t, a.Adapter)
 		as, cs = append(as, a), append(cs, a.Adapter)
 	}
-	wantServers(t, cs...)
+	clustertest.WantServers(t, cs...)
 	return as
 }
 

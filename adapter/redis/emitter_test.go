@@ -26,7 +26,7 @@ import (
 
 // namespaceHost delivers what comes to the sockets of its adapter.
 type namespaceHost struct {
-	*host
+	*clustertest.Host
 	a atomic.Pointer[cluster.Adapter]
 }
 
@@ -70,7 +70,7 @@ func (l *listener) note(s string) {
 func (l *listener) until(t *testing.T, what string) []string {
 	t.Helper()
 	var before []string
-	eventually(t, l.id+" gets "+what, func() bool {
+	clustertest.Eventually(t, l.id+" gets "+what, func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		i := slices.Index(l.got, what)
@@ -86,12 +86,12 @@ func (l *listener) until(t *testing.T, what string) []string {
 // serve makes a server of a namespace with one socket.
 func serve(t *testing.T, f adapter.Factory, nsp, id string, rooms ...string) (*namespaceHost, *cluster.Adapter, *listener) {
 	t.Helper()
-	h := &namespaceHost{host: &host{nsp: nsp}}
+	h := &namespaceHost{Host: &clustertest.Host{Name: nsp}}
 	a := plainAdapter(f(h))
 	h.a.Store(a)
 	defer func() {
 		if t.Failed() {
-			t.Log(h.log())
+			t.Log(h.Log())
 		}
 	}()
 	initialize(t, a)
@@ -157,7 +157,7 @@ func TestEmitterOnRedisCluster(t *testing.T) {
 	}
 	rdb := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{s.addr}})
 	t.Cleanup(func() { _ = rdb.Close() })
-	eventually(t, "the cluster is up", func() bool { return rdb.Set(t.Context(), "k", "v", 0).Err() == nil })
+	clustertest.Eventually(t, "the cluster is up", func() bool { return rdb.Set(t.Context(), "k", "v", 0).Err() == nil })
 	for _, m := range modes() {
 		t.Run(m.name, func(t *testing.T) { emitterReaches(t, rdb, m, "/") })
 	}
@@ -167,7 +167,7 @@ func emitterReaches(t *testing.T, rdb goredis.UniversalClient, m mode, nsp strin
 	const idA, idB = "AAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBB"
 	hostA, a, sockA := serve(t, m.factory(rdb), nsp, idA, "r")
 	hostB, b, sockB := serve(t, m.factory(rdb), nsp, idB, "s")
-	wantServers(t, a, b)
+	clustertest.WantServers(t, a, b)
 	e := m.emitter(rdb).Of(nsp)
 	ctx := t.Context()
 	n := 0
@@ -218,7 +218,7 @@ func emitterReaches(t *testing.T, rdb goredis.UniversalClient, m mode, nsp strin
 		t.Fatal(err)
 	}
 	for _, h := range []*namespaceHost{hostA, hostB} {
-		eventually(t, "servers hear", func() bool { return h.has("server ev[x map[n:1]]") })
+		clustertest.Eventually(t, "servers hear", func() bool { return h.Has("server ev[x map[n:1]]") })
 	}
 	check("disconnect", e.In("r").Disconnect(ctx, true), []string{"disconnected true"}, nil)
 	check("disconnect", e.In(idB).Disconnect(ctx, false), nil, []string{"disconnected false"})
@@ -227,7 +227,7 @@ func emitterReaches(t *testing.T, rdb goredis.UniversalClient, m mode, nsp strin
 	if n, err := a.ServerCount(ctx); n != 2 || err != nil {
 		t.Errorf("%d servers, %v", n, err)
 	}
-	if log := hostA.log() + hostB.log(); log != "" {
+	if log := hostA.Log() + hostB.Log(); log != "" {
 		t.Errorf("servers complain: %s", log)
 	}
 }

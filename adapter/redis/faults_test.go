@@ -5,11 +5,8 @@ package redis_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"runtime"
-	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,110 +19,6 @@ import (
 	"github.com/epio-go/epio/adapter/redis"
 )
 
-// host keeps what comes from others.
-type host struct {
-	nsp string
-
-	mu     sync.Mutex
-	got    []string // guarded by mu: events, in order
-	logged strings.Builder
-}
-
-func (h *host) Namespace() string    { return h.nsp }
-func (h *host) Logger() *slog.Logger { return slog.New(slog.NewTextHandler(h, nil)) }
-
-func (h *host) Write(p []byte) (int, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.logged.Write(p)
-}
-
-func (h *host) log() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.logged.String()
-}
-
-func (h *host) BroadcastLocal(event string, args []any, _ adapter.Opts, ack func(string, any)) int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.got = append(h.got, fmt.Sprint(event, args))
-	if ack != nil {
-		ack("", "answer")
-	}
-	return 1
-}
-
-func (h *host) ServerEvent(event string, args []any, ack func(any)) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.got = append(h.got, fmt.Sprint("server ", event, args))
-	if ack != nil {
-		ack("heard")
-	}
-}
-
-func (h *host) has(want string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.Contains(h.got, want)
-}
-
-// socket is a receiver that takes everything.
-type socket struct {
-	adapter.Member
-	id string
-
-	mu           sync.Mutex
-	n            int
-	disconnected bool
-}
-
-func (s *socket) ID() string               { return s.id }
-func (s *socket) Info() adapter.SocketInfo { return adapter.SocketInfo{ID: s.id} }
-func (s *socket) Disconnect(bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.disconnected = true
-}
-
-func (s *socket) Deliver(adapter.Packet, adapter.Batch) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.n++
-	return true
-}
-
-func (s *socket) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.n
-}
-
-func connect(t *testing.T, a *cluster.Adapter, id string, rooms ...string) *socket {
-	t.Helper()
-	s := &socket{id: id}
-	x := a.Index()
-	if err := x.Attach(&s.Member, s); err != nil {
-		t.Fatal(err)
-	}
-	if err := x.Connect(&s.Member, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := x.Join(&s.Member, rooms...); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	_ = a.Synced(ctx) // in vain while Redis is away
-	return s
-}
-
-type packet string
-
-func (p packet) Event() string { return string(p) }
-func (p packet) Args() []any   { return nil }
-
 // variants are the adapters that behave alike.
 func variants(rdb goredis.UniversalClient) map[string]adapter.Factory {
 	return map[string]adapter.Factory{
@@ -133,25 +26,6 @@ func variants(rdb goredis.UniversalClient) map[string]adapter.Factory {
 		"sharded": redis.Sharded(rdb, redis.ShardedOptions{}),
 		"streams": redis.Streams(rdb, redis.StreamsOptions{}),
 	}
-}
-
-// flows sends from one to the other until something arrives: whatever was lost before,
-// subscriptions are in place again.
-func flows(t *testing.T, from *cluster.Adapter, to *host, o adapter.Opts, name string) {
-	t.Helper()
-	n := 0
-	eventually(t, "broadcasts flow: "+name, func() bool {
-		n++
-		// While the queue waits it fills up, so not each of these is new.
-		if n%50 == 1 {
-			if err := from.Broadcast(packet(fmt.Sprint(name, n)), o); err != nil {
-				t.Fatal(err)
-			}
-		}
-		to.mu.Lock()
-		defer to.mu.Unlock()
-		return slices.ContainsFunc(to.got, func(s string) bool { return strings.HasPrefix(s, name) })
-	})
 }
 
 // A connection that breaks, a Redis that is restarted, and one that stands still: sockets
@@ -164,72 +38,49 @@ func TestRedisGoesAndComesBack(t *testing.T) {
 			p := clustertest.NewProxy(t, srv.addr)
 			near := goredis.NewClient(&goredis.Options{Addr: p.Addr()})
 			defer near.Close()
-			h1, h2 := &host{nsp: "/"}, &host{nsp: "/"}
+			h1, h2 := &clustertest.Host{Name: "/"}, &clustertest.Host{Name: "/"}
 			a1 := open(t, variants(near)[name], h1)
 			a2 := open(t, variants(srv.client())[name], h2)
-			s := connect(t, a1, "one", "r")
-			connect(t, a2, "two", "r")
+			s := clustertest.Connect(t, a1, "one", "r")
+			clustertest.Connect(t, a2, "two", "r")
 			room := adapter.Opts{Rooms: []string{"r"}}
-			wantServers(t, a1, a2)
-			flows(t, a1, h2, adapter.Opts{}, "first")
-			flows(t, a2, h1, room, "first")
+			clustertest.WantServers(t, a1, a2)
+			clustertest.Flows(t, a1, h2, adapter.Opts{}, "first")
+			clustertest.Flows(t, a2, h1, room, "first")
 
 			away := func(what string) {
 				t.Helper()
-				n := s.count()
-				start := time.Now()
-				for i := range 10 {
-					if err := a1.Broadcast(packet(fmt.Sprint("away", i)), adapter.Opts{}); err != nil {
-						t.Errorf("%s: %v", what, err)
-					}
-				}
-				if s.count() != n+10 {
-					t.Errorf("%s: %d of 10 delivered here", what, s.count()-n)
-				}
-				infos, err := a1.FetchSockets(t.Context(), adapter.Opts{})
-				if err == nil || len(infos) != 1 {
-					t.Errorf("%s: fetched %v, %v", what, infos, err)
-				}
-				if _, err := a1.BroadcastWithAck(packet("q"), adapter.Opts{Timeout: time.Second}, noAcks{}); err != nil {
-					t.Errorf("%s: %v", what, err)
-				}
-				if d := time.Since(start); d > 10*time.Second {
-					t.Errorf("%s: took %v", what, d)
+				if err := clustertest.Away(t, a1, s, what); err == nil {
+					t.Errorf("%s: all sockets were fetched", what)
 				}
 			}
 			p.Cut()
 			away("cut")
 			p.Restore()
-			flows(t, a1, h2, adapter.Opts{}, "restored")
-			flows(t, a2, h1, room, "restored")
-			wantServers(t, a1, a2)
+			clustertest.Flows(t, a1, h2, adapter.Opts{}, "restored")
+			clustertest.Flows(t, a2, h1, room, "restored")
+			clustertest.WantServers(t, a1, a2)
 
 			srv.kill()
 			away("killed")
 			srv.start()
-			flows(t, a1, h2, room, "restarted")
-			flows(t, a2, h1, room, "restarted")
-			wantServers(t, a1, a2)
+			clustertest.Flows(t, a1, h2, room, "restarted")
+			clustertest.Flows(t, a2, h1, room, "restarted")
+			clustertest.WantServers(t, a1, a2)
 
 			srv.signal(syscall.SIGSTOP)
 			away("frozen")
 			srv.signal(syscall.SIGCONT)
-			flows(t, a1, h2, room, "thawed")
-			flows(t, a2, h1, adapter.Opts{}, "thawed")
-			wantServers(t, a1, a2)
+			clustertest.Flows(t, a1, h2, room, "thawed")
+			clustertest.Flows(t, a2, h1, adapter.Opts{}, "thawed")
+			clustertest.WantServers(t, a1, a2)
 
-			if l := h1.log(); !strings.Contains(l, "connection to redis lost") && !strings.Contains(l, "stream cannot be read") {
-				t.Errorf("logged %q", h1.log())
+			if l := h1.Log(); !strings.Contains(l, "connection to redis lost") && !strings.Contains(l, "stream cannot be read") {
+				t.Errorf("logged %q", h1.Log())
 			}
 		})
 	}
 }
-
-type noAcks struct{}
-
-func (noAcks) Count(int)       {}
-func (noAcks) Ack(string, any) {}
-func (noAcks) Lost(int)        {}
 
 // A server that starts while Redis is away joins later.
 func TestRedisComesLater(t *testing.T) {
@@ -237,32 +88,32 @@ func TestRedisComesLater(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			srv := startServer(t)
-			other := &host{nsp: "/"}
+			other := &clustertest.Host{Name: "/"}
 			p := clustertest.NewProxy(t, srv.addr)
 			p.Cut()
 			rdb := goredis.NewClient(&goredis.Options{Addr: p.Addr()})
 			defer rdb.Close()
-			h := &host{nsp: "/"}
+			h := &clustertest.Host{Name: "/"}
 			a := plainAdapter(variants(rdb)[name](h))
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
 			if err := a.Init(ctx); err == nil {
 				t.Error("no error without Redis")
 			}
-			s := connect(t, a, "near")
-			if err := a.Broadcast(packet("alone"), adapter.Opts{}); err != nil || s.count() != 1 {
-				t.Errorf("%v, %d delivered", err, s.count())
+			s := clustertest.Connect(t, a, "near")
+			if err := a.Broadcast(clustertest.Packet("alone"), adapter.Opts{}); err != nil || s.Delivered() != 1 {
+				t.Errorf("%v, %d delivered", err, s.Delivered())
 			}
 			p.Restore()
 			b := open(t, variants(srv.client())[name], other)
-			connect(t, b, "far")
-			flows(t, b, h, adapter.Opts{}, "x")
-			flows(t, a, other, adapter.Opts{}, "y")
-			wantServers(t, a, b)
+			clustertest.Connect(t, b, "far")
+			clustertest.Flows(t, b, h, adapter.Opts{}, "x")
+			clustertest.Flows(t, a, other, adapter.Opts{}, "y")
+			clustertest.WantServers(t, a, b)
 			if err := a.Close(t.Context()); err != nil {
 				t.Error(err)
 			}
-			wantServers(t, b)
+			clustertest.WantServers(t, b)
 		})
 	}
 }
@@ -274,9 +125,9 @@ func TestMalformedMessages(t *testing.T) {
 	ctx := t.Context()
 	for name, f := range variants(rdb) {
 		t.Run(name, func(t *testing.T) {
-			h, other := &host{nsp: "/"}, &host{nsp: "/"}
+			h, other := &clustertest.Host{Name: "/"}, &clustertest.Host{Name: "/"}
 			a, b := open(t, f, h), open(t, f, other)
-			s := connect(t, a, "one", "r")
+			s := clustertest.Connect(t, a, "one", "r")
 			var channels []string
 			send := func(ch, p string) { rdb.Publish(ctx, ch, p) }
 			switch name {
@@ -318,14 +169,12 @@ func TestMalformedMessages(t *testing.T) {
 					send(ch, p)
 				}
 			}
-			flows(t, b, h, adapter.Opts{}, "after")
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if s.disconnected {
+			clustertest.Flows(t, b, h, adapter.Opts{}, "after")
+			if s.Disconnected() {
 				t.Error("disconnected")
 			}
-			if !strings.Contains(h.log(), "malformed message ignored") {
-				t.Errorf("logged %q", h.log())
+			if !strings.Contains(h.Log(), "malformed message ignored") {
+				t.Errorf("logged %q", h.Log())
 			}
 		})
 	}
@@ -345,10 +194,10 @@ func TestCountedSubscriptions(t *testing.T) {
 		}
 	}
 	want(0)
-	a := open(t, f, &host{nsp: "/"})
-	open(t, f, &host{nsp: "/chat"})
+	a := open(t, f, &clustertest.Host{Name: "/"})
+	open(t, f, &clustertest.Host{Name: "/chat"})
 	want(1)
-	b := open(t, f, &host{nsp: "/"})
+	b := open(t, f, &clustertest.Host{Name: "/"})
 	want(2)
 	if err := a.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -368,15 +217,15 @@ func TestNamespacesAreNoPatterns(t *testing.T) {
 	rdb := startServer(t).client()
 	f := redis.Classic(rdb, redis.ClassicOptions{})
 	g := redis.Classic(rdb, redis.ClassicOptions{})
-	star, plain := &host{nsp: "/a*[b-d]?\\"}, &host{nsp: "/axbx\\"}
+	star, plain := &clustertest.Host{Name: "/a*[b-d]?\\"}, &clustertest.Host{Name: "/axbx\\"}
 	a1, a2 := open(t, f, star), open(t, g, plain)
-	connect(t, a1, "1")
-	connect(t, a2, "2")
-	b1, b2 := open(t, g, &host{nsp: star.nsp}), open(t, f, &host{nsp: plain.nsp})
-	flows(t, b1, star, adapter.Opts{}, "star")
-	flows(t, b2, plain, adapter.Opts{}, "plain")
-	if star.has("plain1[]") || plain.has("star1[]") || star.log() != "" || plain.log() != "" {
-		t.Errorf("got %q and %q, logged %q %q", star.got, plain.got, star.log(), plain.log())
+	clustertest.Connect(t, a1, "1")
+	clustertest.Connect(t, a2, "2")
+	b1, b2 := open(t, g, &clustertest.Host{Name: star.Name}), open(t, f, &clustertest.Host{Name: plain.Name})
+	clustertest.Flows(t, b1, star, adapter.Opts{}, "star")
+	clustertest.Flows(t, b2, plain, adapter.Opts{}, "plain")
+	if star.Has("plain1[]") || plain.Has("star1[]") || star.Log() != "" || plain.Log() != "" {
+		t.Errorf("got %q and %q, logged %q %q", star.Got(), plain.Got(), star.Log(), plain.Log())
 	}
 }
 
@@ -393,11 +242,11 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		for range 3 {
 			var as []*cluster.Adapter
 			for i := range 10 {
-				as = append(as, plainAdapter(f(&host{nsp: fmt.Sprint("/", i)})))
+				as = append(as, plainAdapter(f(&clustertest.Host{Name: fmt.Sprint("/", i)})))
 				if err := as[i].Init(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				connect(t, as[i], "s", "r")
+				clustertest.Connect(t, as[i], "s", "r")
 			}
 			if n := clients() - before; n > 5 {
 				t.Errorf("%s: %d connections for ten namespaces", name, n)
@@ -409,7 +258,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "all connections and goroutines gone", func() bool {
+	clustertest.Eventually(t, "all connections and goroutines gone", func() bool {
 		return clients() <= before && runtime.NumGoroutine() <= goroutines
 	})
 }

@@ -49,7 +49,7 @@ func startCluster(t *testing.T) ([]*server, *goredis.ClusterClient) {
 	}
 	for _, s := range nodes {
 		rdb := s.client()
-		eventually(t, "the cluster is complete", func() bool {
+		clustertest.Eventually(t, "the cluster is complete", func() bool {
 			info := rdb.ClusterInfo(ctx).Val()
 			return len(info) > 0 && containsAll(info, "cluster_state:ok", "cluster_known_nodes:3", "cluster_slots_ok:16384")
 		})
@@ -85,12 +85,12 @@ func TestContractOnCluster(t *testing.T) {
 func TestChannelsFollowSlots(t *testing.T) {
 	nodes, cc := startCluster(t)
 	f := redis.Sharded(cc, redis.ShardedOptions{})
-	h := &host{nsp: "/"}
-	a, b := open(t, f, h), open(t, redis.Sharded(cc, redis.ShardedOptions{}), &host{nsp: "/"})
-	connect(t, a, "one", "r")
-	wantServers(t, a, b)
+	h := &clustertest.Host{Name: "/"}
+	a, b := open(t, f, h), open(t, redis.Sharded(cc, redis.ShardedOptions{}), &clustertest.Host{Name: "/"})
+	clustertest.Connect(t, a, "one", "r")
+	clustertest.WantServers(t, a, b)
 	room := adapter.Opts{Rooms: []string{"r"}}
-	flows(t, b, h, room, "before")
+	clustertest.Flows(t, b, h, room, "before")
 
 	ctx := t.Context()
 	for _, channel := range []string{"socket.io#/#r#", "socket.io#/#"} {
@@ -113,19 +113,19 @@ func TestChannelsFollowSlots(t *testing.T) {
 		}
 		cc.ReloadState(ctx)
 	}
-	flows(t, b, h, room, "room")
-	flows(t, b, h, adapter.Opts{}, "all")
-	wantServers(t, a, b)
+	clustertest.Flows(t, b, h, room, "room")
+	clustertest.Flows(t, b, h, adapter.Opts{}, "all")
+	clustertest.WantServers(t, a, b)
 }
 
 // A node that dies takes with it what it held; when its slots are another's, everything
 // works.
 func TestClusterNodeDies(t *testing.T) {
 	nodes, cc := startCluster(t)
-	h := &host{nsp: "/"}
-	a, b := open(t, redis.Sharded(cc, redis.ShardedOptions{}), h), open(t, redis.Sharded(cc, redis.ShardedOptions{}), &host{nsp: "/"})
-	connect(t, a, "one", "r")
-	wantServers(t, a, b)
+	h := &clustertest.Host{Name: "/"}
+	a, b := open(t, redis.Sharded(cc, redis.ShardedOptions{}), h), open(t, redis.Sharded(cc, redis.ShardedOptions{}), &clustertest.Host{Name: "/"})
+	clustertest.Connect(t, a, "one", "r")
+	clustertest.WantServers(t, a, b)
 	ctx := context.Background()
 	slot := int(cc.ClusterKeySlot(ctx, "socket.io#/#").Val())
 	dying := min(slot*3/16384, 2)
@@ -143,11 +143,11 @@ func TestClusterNodeDies(t *testing.T) {
 	if err := heir.Do(ctx, "cluster", "bumpepoch").Err(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the other node knows", func() bool {
+	clustertest.Eventually(t, "the other node knows", func() bool {
 		return containsAll(other.ClusterInfo(ctx).Val(), "cluster_state:ok")
 	})
 	start := time.Now()
-	flows(t, b, h, adapter.Opts{}, "all")
-	flows(t, b, h, adapter.Opts{Rooms: []string{"r"}}, "room")
+	clustertest.Flows(t, b, h, adapter.Opts{}, "all")
+	clustertest.Flows(t, b, h, adapter.Opts{Rooms: []string{"r"}}, "room")
 	t.Log(fmt.Sprint("after ", time.Since(start)))
 }

@@ -3,7 +3,6 @@ package redis_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -57,7 +56,7 @@ func (s *server) start() {
 	}
 	rdb := goredis.NewClient(&goredis.Options{Addr: s.addr, MaxRetries: -1, DialerRetries: 1})
 	defer rdb.Close()
-	eventually(s.t, "redis answers", func() bool { return rdb.Ping(context.Background()).Err() == nil })
+	clustertest.Eventually(s.t, "redis answers", func() bool { return rdb.Ping(context.Background()).Err() == nil })
 }
 
 func (s *server) kill() {
@@ -82,21 +81,6 @@ func (s *server) client() *goredis.Client {
 	rdb := goredis.NewClient(&goredis.Options{Addr: s.addr})
 	s.t.Cleanup(func() { _ = rdb.Close() })
 	return rdb
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	timeout := time.NewTimer(20 * time.Second)
-	defer timeout.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-timeout.C:
-			t.Fatalf("in vain: %s", what)
-		}
-	}
 }
 
 // open initializes an adapter.
@@ -127,17 +111,6 @@ func initialize(t *testing.T, a *cluster.Adapter) {
 			t.Error(err)
 		}
 	})
-}
-
-// wantServers waits until all adapters count all.
-func wantServers(t *testing.T, as ...*cluster.Adapter) {
-	t.Helper()
-	for i, a := range as {
-		eventually(t, fmt.Sprintf("server %d counts %d", i, len(as)), func() bool {
-			n, err := a.ServerCount(t.Context())
-			return err == nil && n == len(as)
-		})
-	}
 }
 
 func containsAll(s string, parts ...string) bool {

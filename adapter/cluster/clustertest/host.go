@@ -13,7 +13,8 @@ import (
 
 // Host is an adapter.Host that keeps what comes from other servers, and what is logged.
 type Host struct {
-	Name string // of the namespace
+	Name    string // of the namespace
+	Clients int    // that answer when asked; 0 means one
 
 	mu     sync.Mutex
 	got    []string        // guarded by mu
@@ -42,13 +43,16 @@ func (h *Host) Log() string {
 	return h.logged.String()
 }
 
-// BroadcastLocal implements [adapter.Host]: one client answers "answer".
+// BroadcastLocal implements [adapter.Host]: each client answers "answer".
 func (h *Host) BroadcastLocal(event string, args []any, _ adapter.Opts, ack func(string, any)) int {
 	h.keep(fmt.Sprint(event, brief(args)))
+	clients := max(h.Clients, 1)
 	if ack != nil {
-		ack("", "answer")
+		for range clients {
+			ack("", "answer")
+		}
 	}
-	return 1
+	return clients
 }
 
 // ServerEvent implements [adapter.Host]: the answer is "heard".
@@ -59,19 +63,26 @@ func (h *Host) ServerEvent(event string, args []any, ack func(any)) {
 	}
 }
 
-// brief leaves out what is in large binary arguments: under the race detector, writing each byte of 3 MiB as a number takes a
+// brief leaves out what is in large arguments: under the race detector, writing each byte of 3 MiB as a number takes a
 // second and more.
 func brief(args []any) []any {
 	args = slices.Clone(args)
 	for i, a := range args {
-		if b, ok := a.([]byte); ok && len(b) > 1000 {
-			args[i] = Brief(b)
+		switch a := a.(type) {
+		case []byte:
+			if len(a) > 1000 {
+				args[i] = Brief(a)
+			}
+		case string:
+			if len(a) > 1000 {
+				args[i] = Brief([]byte(a))
+			}
 		}
 	}
 	return args
 }
 
-// Brief is how a large binary argument is kept: by its length and checksum.
+// Brief is how a large argument, binary or text, is kept: by its length and checksum.
 func Brief(b []byte) string { return fmt.Sprintf("%d bytes %08x", len(b), crc32.ChecksumIEEE(b)) }
 
 func (h *Host) keep(s string) {
@@ -81,7 +92,7 @@ func (h *Host) keep(s string) {
 }
 
 // Got returns the events that have come, in order: "name[arguments]", with "server "
-// before server-side ones. Of more than 1,000 bytes it has what [Brief] says.
+// before server-side ones. Of an argument of more than 1,000 bytes it has what [Brief] says.
 func (h *Host) Got() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

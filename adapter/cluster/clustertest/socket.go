@@ -65,6 +65,17 @@ func (p Packet) Event() string { return string(p) }
 // Args implements [adapter.Packet].
 func (p Packet) Args() []any { return nil }
 
+// Event is a packet with arguments.
+func Event(name string, args ...any) adapter.Packet { return &event{name, args} }
+
+type event struct {
+	name string
+	args []any
+}
+
+func (e *event) Event() string { return e.name }
+func (e *event) Args() []any   { return e.args }
+
 // NoAcks is an adapter.Acks that wants to know nothing.
 type NoAcks struct{}
 

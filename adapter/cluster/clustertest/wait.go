@@ -58,15 +58,15 @@ func WantServers(t testing.TB, as ...*cluster.Adapter) {
 	}
 }
 
-// Flows sends events that begin with name until one arrives, whatever was lost before.
-func Flows(t testing.TB, from *cluster.Adapter, to *Host, o adapter.Opts, name string) {
+// Flows sends events whose names begin with name until one arrives, whatever was lost before.
+func Flows(t testing.TB, from *cluster.Adapter, to *Host, o adapter.Opts, name string, args ...any) {
 	t.Helper()
 	n := 0
 	Eventually(t, "broadcasts flow: "+name, func() bool {
 		n++
 		// While the queue waits it fills up, so not each time.
 		if n%25 == 1 {
-			if err := from.Broadcast(Packet(fmt.Sprint(name, n)), o); err != nil {
+			if err := from.Broadcast(Event(fmt.Sprint(name, n), args...), o); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -74,9 +74,9 @@ func Flows(t testing.TB, from *cluster.Adapter, to *Host, o adapter.Opts, name s
 	})
 }
 
-// Away checks what a server does while the broker cannot be reached: clients here are
-// served, and requests end.
-func Away(t testing.TB, a *cluster.Adapter, s *Socket, what string) {
+// Away checks what a server does while the broker cannot be reached: clients here are served, and requests end. It returns
+// the error of a request whose answer has those here alone.
+func Away(t testing.TB, a *cluster.Adapter, s *Socket, what string) error {
 	t.Helper()
 	before, start := s.Delivered(), time.Now()
 	for i := range 10 {
@@ -88,9 +88,9 @@ func Away(t testing.TB, a *cluster.Adapter, s *Socket, what string) {
 		t.Errorf("%s: %d of 10 delivered here", what, n)
 	}
 	// With heartbeats it is no error when the others have been given up meanwhile.
-	infos, err := a.FetchSockets(context.Background(), adapter.Opts{})
+	infos, missing := a.FetchSockets(context.Background(), adapter.Opts{})
 	if len(infos) != 1 {
-		t.Errorf("%s: fetched %v, %v", what, infos, err)
+		t.Errorf("%s: fetched %v, %v", what, infos, missing)
 	}
 	if _, err := a.BroadcastWithAck(Packet("q"), adapter.Opts{Timeout: time.Second}, NoAcks{}); err != nil {
 		t.Errorf("%s: %v", what, err)
@@ -98,4 +98,5 @@ func Away(t testing.TB, a *cluster.Adapter, s *Socket, what string) {
 	if d := time.Since(start); d > 10*time.Second {
 		t.Errorf("%s: took %v", what, d)
 	}
+	return missing
 }

@@ -39,7 +39,7 @@ func TestNATSGoesAndComesBack(t *testing.T) {
 	clustertest.Flows(t, a2, h1, room, "first")
 
 	p.Cut()
-	clustertest.Away(t, a1, s, "cut")
+	_ = clustertest.Away(t, a1, s, "cut")
 	clustertest.WantServers(t, a1) // the other one is silent
 	clustertest.WantServers(t, a2)
 	p.Restore()
@@ -48,7 +48,7 @@ func TestNATSGoesAndComesBack(t *testing.T) {
 	clustertest.WantServers(t, a1, a2)
 
 	srv.Close()
-	clustertest.Away(t, a1, s, "stopped")
+	_ = clustertest.Away(t, a1, s, "stopped")
 	startServer(t, embedded.Config{Clients: addr})
 	clustertest.Flows(t, a1, h2, room, "restarted")
 	clustertest.Flows(t, a2, h1, room, "restarted")
