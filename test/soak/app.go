@@ -30,6 +30,8 @@ type app struct {
 	rooms map[roomKey]*room
 	ends  [4096]end // the last sockets that have disconnected, in a circle
 	count int
+	said  [64]string // what servers have logged of connections they close, in a circle
+	lines int
 }
 
 // end is why a socket disconnected.
@@ -51,7 +53,15 @@ func (a *app) ended(s *sio.Socket, r sio.Reason) {
 	a.count++
 }
 
-// why tells how the sockets of a session ended.
+// logged notes what a server has logged of a connection.
+func (a *app) logged(line string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.said[a.lines%len(a.said)] = line
+	a.lines++
+}
+
+// why tells how the sockets of a session ended. Of one that had none it tells what servers have logged last.
 func (a *app) why(session string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -59,6 +69,12 @@ func (a *app) why(session string) string {
 	for _, e := range a.ends {
 		if e.session == session {
 			all = append(all, fmt.Sprintf("%s %s at %s on %v (%v)", e.nsp, e.reason, e.at.Format("15:04:05.000"), e.transport, e.err))
+		}
+	}
+	if all == nil {
+		all = append(all, "it has not ended, or never joined; the last words of the servers:")
+		for i := max(0, a.lines-8); i < a.lines; i++ {
+			all = append(all, "\n        "+a.said[i%len(a.said)])
 		}
 	}
 	return strings.Join(all, ", ")

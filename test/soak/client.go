@@ -21,7 +21,7 @@ type client struct {
 	// guarded by mu
 	socks     map[string]*sock // by namespace
 	root      *packet          // of Engine.IO v3: the answer to a CONNECT that nobody has sent yet
-	dismissed bool             // a sock was disconnected by the server
+	dismissed map[string]bool  // namespaces in which a sock was disconnected by the server
 }
 
 // sock is a client in a namespace. It outlives its connection when it is recovered.
@@ -67,7 +67,7 @@ var (
 
 // connect opens a connection.
 func (r *run) connect(h how) (*client, error) {
-	c := &client{run: r, v3: h.v3, socks: make(map[string]*sock)}
+	c := &client{run: r, v3: h.v3, socks: make(map[string]*sock), dismissed: make(map[string]bool)}
 	c.dec.parser = h.node.Parser
 	sess, err := open(h, c.onMessage)
 	if err != nil {
@@ -254,7 +254,7 @@ func (c *client) excused() bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.dismissed {
+	if len(c.dismissed) > 0 {
 		return true
 	}
 	for _, s := range c.socks {

@@ -40,8 +40,12 @@ func (c *client) onPacket(p *packet) error {
 		c.mu.Unlock()
 		return nil
 	}
+	dismissed := c.dismissed[p.nsp]
 	c.mu.Unlock()
 	if s == nil {
+		if dismissed && p.typ == tAck {
+			return nil // by a handler that was at work; clients ignore it
+		}
 		return fmt.Errorf("packet %d for %s, which was not joined", p.typ, p.nsp)
 	}
 	if s.leaving.Load() {
@@ -60,7 +64,7 @@ func (c *client) onPacket(p *packet) error {
 		}
 		c.mu.Lock()
 		delete(c.socks, p.nsp)
-		c.dismissed = true
+		c.dismissed[p.nsp] = true
 		c.mu.Unlock()
 	case tAck:
 		s.mu.Lock()

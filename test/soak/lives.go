@@ -140,7 +140,8 @@ func (v *visit) broken(err error) {
 		default:
 		}
 	}
-	v.failf(v.c.sess.how, "%v\n    the server about %s: %s", err, v.c.sess.sid, v.run.why(v.c.sess.sid))
+	sess := v.c.sess
+	v.failf(sess.how, "%v, %.1f s after it began to connect\n    the server about %s: %s", err, time.Since(sess.began).Seconds(), sess.sid, v.run.why(sess.sid))
 }
 
 // begin joins namespaces and upgrades.

@@ -80,7 +80,7 @@ func (v *visit) room() string { return fmt.Sprintf("room-%d", v.rnd.IntN(12)) }
 // join joins a namespace once in the life of a connection: what is left of an earlier socket could not be told from the new.
 func (v *visit) join(nsp string) error {
 	v.c.mu.Lock()
-	known, dismissed := v.c.socks[nsp] != nil, v.c.dismissed
+	known, dismissed := v.c.socks[nsp] != nil, len(v.c.dismissed) > 0
 	v.c.mu.Unlock()
 	switch {
 	case dismissed:

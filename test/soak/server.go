@@ -197,6 +197,10 @@ func (nd *nodes) start(name, parser string) (*node, error) {
 	if !ok {
 		return nil, fmt.Errorf("no engine %q", name)
 	}
+	nd.mu.Lock()
+	nd.next++
+	id := nd.next
+	nd.mu.Unlock()
 	o := &nd.o
 	cfg := sio.Config{
 		Engine: eio.Config{
@@ -217,7 +221,7 @@ func (nd *nodes) start(name, parser string) (*node, error) {
 		QueueEvents:       32,
 		Recovery:          &sio.Recovery{MaxDisconnection: o.Away},
 		Hooks:             sio.Hooks{Disconnect: nd.app.ended},
-		Logger:            slog.New(errorLog{nd.out}),
+		Logger:            slog.New(serverLog{id, nd.app}),
 	}
 	if parser == "msgpack" {
 		cfg.Parser = codec.Msgpack
@@ -226,10 +230,7 @@ func (nd *nodes) start(name, parser string) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	nd.mu.Lock()
-	nd.next++
-	n := &node{address: address{ID: nd.next, Parser: parser, Engine: name}, srv: srv}
-	nd.mu.Unlock()
+	n := &node{address: address{ID: id, Parser: parser, Engine: name}, srv: srv}
 	nd.app.register(n.ID, srv)
 
 	for range 2 {
@@ -327,20 +328,31 @@ func (c *counts) add(st sio.Stats) {
 	}
 }
 
-// errorLog turns errors that a server logs into failures.
-type errorLog struct{ out *reporter }
+// serverLog turns errors that a server logs into failures, and keeps for a while why it has closed connections.
+type serverLog struct {
+	node int
+	app  *app
+}
 
-func (errorLog) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
-func (l errorLog) WithAttrs([]slog.Attr) slog.Handler         { return l }
-func (l errorLog) WithGroup(string) slog.Handler              { return l }
+func (serverLog) Enabled(context.Context, slog.Level) bool { return true }
+func (l serverLog) WithAttrs([]slog.Attr) slog.Handler     { return l }
+func (l serverLog) WithGroup(string) slog.Handler          { return l }
 
-func (l errorLog) Handle(_ context.Context, r slog.Record) error {
+func (l serverLog) Handle(_ context.Context, r slog.Record) error {
+	closed := strings.HasPrefix(r.Message, "sio: connection closed") || strings.HasPrefix(r.Message, "sio: no namespace joined")
+	if r.Level < slog.LevelError && !closed {
+		return nil
+	}
 	var b strings.Builder
 	b.WriteString(r.Message)
 	r.Attrs(func(a slog.Attr) bool {
 		fmt.Fprintf(&b, " %s", a)
 		return true
 	})
-	l.out.failf("log: %s", b.String())
+	if closed {
+		l.app.logged(fmt.Sprintf("%s node %d: %s", r.Time.Format("15:04:05.000"), l.node, &b))
+	} else {
+		l.app.out.failf("log: %s", &b)
+	}
 	return nil
 }

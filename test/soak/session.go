@@ -57,6 +57,7 @@ func (h how) query() string {
 type session struct {
 	how
 	sid     string
+	began   time.Time // before it connected
 	receive func(message)
 	ended   chan struct{} // closed by the reader
 	err     error         // why; valid after ended
@@ -84,7 +85,7 @@ type handshake struct {
 
 // open opens a session. receive is called on the reader's goroutine.
 func open(h how, receive func(message)) (*session, error) {
-	s := &session{how: h, receive: receive, ended: make(chan struct{}), paused: make(chan struct{}, 1), up: make(chan *wsConn, 1)}
+	s := &session{how: h, began: time.Now(), receive: receive, ended: make(chan struct{}), paused: make(chan struct{}, 1), up: make(chan *wsConn, 1)}
 	s.pong.Store(true)
 	var hello message
 	if h.via == viaWebSocket {

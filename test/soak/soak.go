@@ -341,11 +341,8 @@ func (r *run) comeAndGo(h how) error {
 // why asks the server how a session has ended.
 func (r *run) why(session string) string {
 	m, err := r.child.ask(command{Do: "why", Session: session})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err.Error()
-	case m.Text == "":
-		return "it has not ended, or never joined"
 	}
 	return m.Text
 }
