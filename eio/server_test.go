@@ -123,6 +123,7 @@ func TestShutdownDuringHandshake(t *testing.T) {
 		}
 		r.wantClose(ForcedClose)
 		r.stop()
+		synctest.Wait() // the request gives back its own buffers last
 		if n := pool.Live(); n != live {
 			t.Errorf("%d buffers are left", n-live)
 		}
@@ -146,6 +147,7 @@ func TestCloseDuringHandshake(t *testing.T) {
 		}
 		r.wantClose(ForcedClose)
 		r.stop()
+		synctest.Wait() // the request gives back its own buffers last
 		if n := pool.Live(); n != live {
 			t.Errorf("%d buffers are left", n-live)
 		}
