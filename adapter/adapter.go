@@ -136,6 +136,10 @@ type Receiver interface {
 	// an index lock.
 	ID() string
 
+	// Connected reports whether the socket is to be found. It is false from the
+	// moment its disconnect begins, while it is still in its rooms. No lock is held.
+	Connected() bool
+
 	// Deliver queues p for the client and reports whether it did; false means
 	// that no answer can be expected (closed, buffer full, a volatile packet
 	// dropped). b is Opts.Batch, possibly nil: then the packet must leave

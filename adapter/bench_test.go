@@ -17,6 +17,7 @@ type sink struct {
 }
 
 func (s *sink) ID() string                 { return s.id }
+func (s *sink) Connected() bool            { return true }
 func (s *sink) Deliver(Packet, Batch) bool { s.n++; return true }
 func (s *sink) Disconnect(bool)            {}
 func (s *sink) Info() SocketInfo           { return SocketInfo{ID: s.id} }

@@ -24,7 +24,8 @@ type listener struct {
 	late atomic.Bool // got a packet although gone
 }
 
-func (l *listener) ID() string { return l.id }
+func (l *listener) ID() string      { return l.id }
+func (l *listener) Connected() bool { return true }
 func (l *listener) Deliver(p Packet, _ Batch) bool {
 	if l.gone.Load() {
 		l.late.Store(true)

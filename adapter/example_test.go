@@ -51,6 +51,7 @@ type member struct {
 }
 
 func (m *member) ID() string               { return m.id }
+func (m *member) Connected() bool          { return true }
 func (m *member) Disconnect(bool)          { fmt.Println(m.id, "disconnected") }
 func (m *member) Info() adapter.SocketInfo { return adapter.SocketInfo{ID: m.id} }
 func (m *member) Deliver(p adapter.Packet, b adapter.Batch) bool {

@@ -93,8 +93,9 @@ func (x *Index) Lookup(id string) Receiver {
 	}
 	s := &x.shards[m.shard]
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if m.state != stateConnected {
+	connected := m.state == stateConnected
+	s.mu.Unlock()
+	if !connected || !m.recv.Connected() {
 		return nil
 	}
 	return m.recv

@@ -12,10 +12,14 @@ type sock struct {
 	got    []string // guarded by the shard's lock, like every Deliver
 	refuse bool     // Deliver says false
 
+	leaving bool // Connected says false
+
 	disconnected func(close bool)
 }
 
 func (s *sock) ID() string { return s.id }
+
+func (s *sock) Connected() bool { return !s.leaving }
 
 func (s *sock) Deliver(p Packet, b Batch) bool {
 	if s.refuse {

@@ -3,13 +3,14 @@ package adapter
 import "iter"
 
 // each calls f for every connected member that o selects, each once, with no lock
-// held, until f returns false. Members are collected shard by shard: one that
-// changes meanwhile may be missed or met, and may be detached when f gets it.
+// held, until f returns false. Those that are about to leave are left out. Members
+// are collected shard by shard: one that changes meanwhile may be missed or met, and
+// may be detached when f gets it.
 func (x *Index) each(o Opts, f func(*Member) bool) {
 	v := visitor{collect: true}
 	x.walk(&v, &o, func() bool {
 		for _, m := range v.found {
-			if !f(m) {
+			if m.recv.Connected() && !f(m) {
 				return false
 			}
 		}

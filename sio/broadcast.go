@@ -284,6 +284,9 @@ type receiver Socket
 // ID implements adapter.Receiver.
 func (r *receiver) ID() string { return r.id }
 
+// Connected implements adapter.Receiver.
+func (r *receiver) Connected() bool { return (*Socket)(r).Connected() }
+
 // Deliver implements adapter.Receiver. An index lock is held.
 func (r *receiver) Deliver(p adapter.Packet, batch adapter.Batch) bool {
 	s := (*Socket)(r)

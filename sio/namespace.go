@@ -58,7 +58,7 @@ func (n *Namespace) Server() *Server { return n.srv }
 func (n *Namespace) Socket(id string) *Socket {
 	all := n.All()
 	for _, ns := range all.namespaces() {
-		if r, ok := ns.index.Lookup(id).(*receiver); ok && (*Socket)(r).Connected() {
+		if r, ok := ns.index.Lookup(id).(*receiver); ok {
 			return (*Socket)(r)
 		}
 	}

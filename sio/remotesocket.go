@@ -86,8 +86,9 @@ func (r *RemoteSocket) Leave(rooms ...string) error { return r.callee().Leave(ro
 // Disconnect disconnects the socket, see Socket.Disconnect.
 func (r *RemoteSocket) Disconnect(close bool) error { return r.callee().Disconnect(close) }
 
-// FetchSockets finds the selected sockets on all servers. When a server does
-// not answer in time, the error says so and the result holds what there is.
+// FetchSockets finds the selected sockets on all servers. Those whose disconnect has begun are
+// not among them, also while their disconnect handlers run. When a server does not answer in
+// time, the error says so and the result holds what there is.
 func (t Target) FetchSockets(ctx context.Context) ([]*RemoteSocket, error) {
 	var all []*RemoteSocket
 	for _, ns := range t.namespaces() {

@@ -150,8 +150,7 @@ func (t Target) Sockets() iter.Seq[*Socket] {
 		}
 		for _, ns := range t.namespaces() {
 			for r := range ns.index.Sockets(t.opts()) {
-				// One that has left is still there while its handlers run.
-				if s := (*Socket)(r.(*receiver)); s.Connected() && !yield(s) {
+				if !yield((*Socket)(r.(*receiver))) {
 					return
 				}
 			}

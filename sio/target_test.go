@@ -126,6 +126,61 @@ func TestLoopsOverSocketsMayDoAnything(t *testing.T) {
 	})
 }
 
+// Who has disconnected is not found any more, on no server, though its disconnect handlers still see its rooms: they find out
+// whether its user has another connection.
+func TestDepartedAreNotFound(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ctx := context.Background()
+		servers := cluster(t, 2, Config{})
+		left, goOn := make(chan []string, len(servers)+2), make(chan bool)
+		defer close(goOn)
+		for _, r := range servers {
+			r.srv.OnDisconnect(func(s *Socket, _ Reason) {
+				left <- s.Rooms()
+				<-goOn
+			})
+		}
+		const user = "user 5"
+		p, s := servers[0].join()
+		_, other := servers[1].join()
+		must(t, s.Join(user))
+		must(t, other.Join(user))
+		for name, disconnect := range map[string]func(){
+			"by the server": func() { s.Disconnect(false); p.want("41") },
+			"by the client": func() { p.send("41") },
+		} {
+			disconnect()
+			if rooms := <-left; len(rooms) != 2 || !slices.Contains(rooms, user) {
+				t.Errorf("%s: handlers see the rooms %q", name, rooms)
+			}
+			for i, r := range servers {
+				for what, target := range map[string]Target{"all": r.srv.All(), "user": r.srv.To(user), "id": r.srv.To(s.ID())} {
+					all, err := target.FetchSockets(ctx)
+					if err != nil || len(all) > 1 || (what == "id") == (len(all) == 1) || len(all) == 1 && all[0].ID() != other.ID() {
+						t.Errorf("%s: server %d finds %v, %v by %s", name, i, all, err, what)
+					}
+					rooms, err := target.Rooms(ctx)
+					if err != nil || what != "all" && slices.Contains(rooms, s.ID()) {
+						t.Errorf("%s: server %d finds the rooms %q, %v by %s", name, i, rooms, err, what)
+					}
+					for local := range target.Sockets() {
+						if local == s {
+							t.Errorf("%s: it is among the sockets, by %s", name, what)
+						}
+					}
+				}
+			}
+			if servers[0].srv.Socket(s.ID()) != nil {
+				t.Errorf("%s: found by its id", name)
+			}
+			goOn <- true
+			synctest.Wait()
+			s = p.join("/")
+			must(t, s.Join(user))
+		}
+	})
+}
+
 func TestFetchSockets(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := memory(t, Config{})

@@ -3,6 +3,7 @@ package adaptertest
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/epio-go/epio/adapter"
 )
@@ -46,6 +47,8 @@ type socket struct {
 	pid    string
 	since  string // where its log begins
 
+	leaving atomic.Bool // but not detached yet
+
 	mu           sync.Mutex
 	offset       string     // guarded by mu: the last one, at first that of the admission
 	got          []received // guarded by mu
@@ -57,6 +60,8 @@ type socket struct {
 var _ adapter.Receiver = (*socket)(nil)
 
 func (s *socket) ID() string { return s.id }
+
+func (s *socket) Connected() bool { return !s.leaving.Load() }
 
 func (s *socket) Deliver(p adapter.Packet, b adapter.Batch) bool {
 	s.mu.Lock()

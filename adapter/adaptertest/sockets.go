@@ -84,6 +84,32 @@ func fetchSockets(t *testing.T, cl *cluster) {
 	}
 }
 
+// A socket whose disconnect has begun is still in its rooms, for its handlers to see, and nobody else's any more.
+func leavingSockets(t *testing.T, cl *cluster) {
+	cl.socket(0, "a", "r")
+	leaving := cl.socket(1, "b", "r")
+	cl.socket(2, "c")
+	cl.synced()
+	leaving.leaving.Store(true)
+	cl.wantSockets(adapter.Opts{}, "a[a r]", "c[c]")
+	cl.wantSockets(adapter.Opts{Rooms: []string{"r"}}, "a[a r]")
+	cl.wantSockets(adapter.Opts{Rooms: []string{"b"}})
+	if s := leaving.server.Index().Lookup("b"); s != nil {
+		t.Errorf("%s is found by its id", s.ID())
+	}
+	for _, s := range cl.servers {
+		cl.must(s.adapter().DisconnectSockets(adapter.Opts{Rooms: []string{"b"}}, true))
+		cl.must(s.adapter().DelSockets(adapter.Opts{}, []string{"r"}))
+	}
+	cl.eventuallyIn("r")
+	if rooms := leaving.server.Index().Rooms(&leaving.Member); !slices.Contains(rooms, "r") {
+		t.Errorf("it is in %q", rooms)
+	}
+	if leaving.gone() {
+		t.Error("it was disconnected once more")
+	}
+}
+
 func addAndDelSockets(t *testing.T, cl *cluster) {
 	cl.socket(0, "a", "r")
 	cl.socket(1, "b", "r")

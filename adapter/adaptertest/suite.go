@@ -57,6 +57,7 @@ var cases = []struct {
 	{"acks from nobody", acksFromNobody},
 	{"local acks", acksLocal},
 	{"fetch sockets", fetchSockets},
+	{"sockets that are leaving", leavingSockets},
 	{"add and del sockets", addAndDelSockets},
 	{"disconnect sockets", disconnectSockets},
 	{"all rooms", allRooms},

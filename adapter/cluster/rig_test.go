@@ -21,6 +21,7 @@ type socket struct {
 }
 
 func (s *socket) ID() string               { return s.id }
+func (s *socket) Connected() bool          { return true }
 func (s *socket) Disconnect(bool)          {}
 func (s *socket) Info() adapter.SocketInfo { return adapter.SocketInfo{ID: s.id} }
 func (s *socket) Deliver(p adapter.Packet, _ adapter.Batch) bool {

@@ -52,6 +52,7 @@ type listener struct {
 }
 
 func (l *listener) ID() string               { return l.id }
+func (l *listener) Connected() bool          { return true }
 func (l *listener) Info() adapter.SocketInfo { return adapter.SocketInfo{ID: l.id} }
 func (l *listener) Disconnect(close bool)    { l.note(fmt.Sprint("disconnected ", close)) }
 

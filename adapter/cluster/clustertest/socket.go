@@ -21,6 +21,9 @@ type Socket struct {
 // ID implements [adapter.Receiver].
 func (s *Socket) ID() string { return s.id }
 
+// Connected implements [adapter.Receiver].
+func (s *Socket) Connected() bool { return true }
+
 // Info implements [adapter.Receiver].
 func (s *Socket) Info() adapter.SocketInfo { return adapter.SocketInfo{ID: s.id} }
 
