@@ -152,7 +152,7 @@ func TestEmitter(t *testing.T) {
 
 // The same with clients of a Redis Cluster.
 func TestEmitterOnRedisCluster(t *testing.T) {
-	s := startServer(t, "--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1")
+	s := startNode(t, "--cluster-announce-ip", "127.0.0.1")
 	if err := s.client().ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"strconv"
 	"testing"
 	"time"
 
@@ -23,8 +22,7 @@ func startCluster(t *testing.T) ([]*server, *goredis.ClusterClient) {
 	var nodes []*server
 	var addrs []string
 	for range 3 {
-		// Nodes also listen on the port 10,000 above, or on one that is named.
-		s := startServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", strconv.Itoa(clustertest.Port(t)))
+		s := startNode(t, "--cluster-node-timeout", "2000")
 		nodes, addrs = append(nodes, s), append(addrs, s.addr)
 	}
 	ctx := t.Context()
@@ -42,7 +40,7 @@ func startCluster(t *testing.T) ([]*server, *goredis.ClusterClient) {
 			continue
 		}
 		host, port, _ := net.SplitHostPort(nodes[0].addr)
-		bus := nodes[0].args[len(nodes[0].args)-1]
+		bus := nodes[0].bus
 		if err := rdb.Do(ctx, "cluster", "meet", host, port, bus).Err(); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -23,8 +24,10 @@ import (
 type server struct {
 	t    *testing.T
 	addr string
+	bus  string // the port between the nodes of a Redis Cluster
 	args []string
 	cmd  *exec.Cmd
+	end  chan error // gets why cmd has ended
 }
 
 // startServer starts one. Without the program the test is skipped, unless
@@ -43,20 +46,43 @@ func startServer(t *testing.T, args ...string) *server {
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--appendonly", "no",
 		"--dir", t.TempDir(), "--loglevel", "warning",
 	}, args...)
-	s.start()
 	t.Cleanup(s.kill)
+	s.start()
+	return s
+}
+
+// startNode starts a node of a Redis Cluster. Nodes listen on another port for each other, by default on the one 10,000 above,
+// which may be somebody else's.
+func startNode(t *testing.T, args ...string) *server {
+	t.Helper()
+	bus := strconv.Itoa(clustertest.Port(t))
+	s := startServer(t, append([]string{"--cluster-enabled", "yes", "--cluster-port", bus}, args...)...)
+	s.bus = bus
 	return s
 }
 
 func (s *server) start() {
 	s.t.Helper()
-	s.cmd = exec.Command("redis-server", s.args...)
+	var out bytes.Buffer
+	s.cmd, s.end = exec.Command("redis-server", s.args...), make(chan error, 1)
+	s.cmd.Stdout = &out
 	if err := s.cmd.Start(); err != nil {
+		s.cmd = nil
 		s.t.Fatal(err)
 	}
+	cmd, end := s.cmd, s.end
+	go func() { end <- cmd.Wait() }()
 	rdb := goredis.NewClient(&goredis.Options{Addr: s.addr, MaxRetries: -1, DialerRetries: 1})
 	defer rdb.Close()
-	clustertest.Eventually(s.t, "redis answers", func() bool { return rdb.Ping(context.Background()).Err() == nil })
+	clustertest.Eventually(s.t, "redis answers", func() bool {
+		select {
+		case err := <-end:
+			s.cmd = nil
+			s.t.Fatalf("redis-server has ended: %v\n%s", err, &out)
+		default:
+		}
+		return rdb.Ping(context.Background()).Err() == nil
+	})
 }
 
 func (s *server) kill() {
@@ -64,7 +90,7 @@ func (s *server) kill() {
 		return
 	}
 	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
+	<-s.end
 	s.cmd = nil
 }
 
