@@ -211,6 +211,7 @@ func TestMsgpackHostile(t *testing.T) {
 		if name == "a list of 4 billion" || name == "ill-formed and incomplete" {
 			limit += 32 * len(p) // the places of the arguments that are there
 		}
+		start := time.Now()
 		if n := alloctest.Bytes(limit, func() {
 			in, err := d.Binary(p)
 			if _, violation := errors.AsType[*ProtocolError](err); !violation {
@@ -221,6 +222,9 @@ func TestMsgpackHostile(t *testing.T) {
 			}
 		}); n > limit {
 			t.Errorf("%s: %d bytes allocated to refuse it", name, n)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("%s: refused after %v", name, took)
 		}
 	}
 }

@@ -27,10 +27,10 @@ func wantAllocs(t *testing.T, what string, ceiling float64, f func()) {
 	for range 200 {
 		f()
 	}
-	// The least of many short rounds: while others need the processors, more goroutines are begun, and the pools emptied between.
+	// The least of many rounds: while others need the processors, more goroutines are begun, and the pools emptied between.
 	got := math.Inf(1)
-	for rounds := 0; rounds < 50 && got > ceiling; rounds++ {
-		got = min(got, testing.AllocsPerRun(200, f))
+	for rounds := 0; rounds < 20 && got > ceiling; rounds++ {
+		got = min(got, testing.AllocsPerRun(2000, f))
 	}
 	t.Logf("%s: %v allocations", what, got)
 	if got > ceiling {

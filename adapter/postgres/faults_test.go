@@ -41,6 +41,11 @@ func TestPostgresGoesAndComesBack(t *testing.T) {
 
 	away := func(what string) {
 		t.Helper()
+		n, start := s.Delivered(), time.Now()
+		err := a1.Broadcast(clustertest.Event("away"), adapter.Opts{})
+		if d := time.Since(start); err != nil || s.Delivered() != n+1 || d > time.Second {
+			t.Errorf("%s: delivered here after %v, %v", what, d, err)
+		}
 		if err := clustertest.Away(t, a1, s, what); !errors.Is(err, cluster.ErrTimeout) {
 			t.Errorf("%s: sockets were fetched, %v", what, err)
 		}

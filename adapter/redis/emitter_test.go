@@ -31,16 +31,8 @@ type namespaceHost struct {
 }
 
 func (h *namespaceHost) BroadcastLocal(event string, args []any, o adapter.Opts, _ func(string, any)) int {
-	return h.a.Load().Index().Broadcast(&eventPacket{event, args}, o)
+	return h.a.Load().Index().Broadcast(clustertest.Event(event, args...), o)
 }
-
-type eventPacket struct {
-	event string
-	args  []any
-}
-
-func (p *eventPacket) Event() string { return p.event }
-func (p *eventPacket) Args() []any   { return p.args }
 
 // listener is a socket that writes down what it gets.
 type listener struct {

@@ -30,7 +30,7 @@ type app struct {
 	rooms map[roomKey]*room
 	ends  [4096]end // the last sockets that have disconnected, in a circle
 	count int
-	said  [64]string // what servers have logged of connections they close, in a circle
+	said  [8]string // the last that servers have logged of connections they close, in a circle
 	lines int
 }
 
@@ -73,7 +73,7 @@ func (a *app) why(session string) string {
 	}
 	if all == nil {
 		all = append(all, "it has not ended, or never joined; the last words of the servers:")
-		for i := max(0, a.lines-8); i < a.lines; i++ {
+		for i := max(0, a.lines-len(a.said)); i < a.lines; i++ {
 			all = append(all, "\n        "+a.said[i%len(a.said)])
 		}
 	}
